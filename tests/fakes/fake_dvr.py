@@ -1,0 +1,426 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A simulated DVR: raw H.264/H.265 files as endless RTSP channels (RTP over the RTSP connection, RFC 2326).
+
+Standard library only, so that it runs on a bare Debian with python3. All clients and all DVRs share one
+time line: the position in a file's loop is the unix time modulo its length, whoever asks and whenever.
+A new stream begins at the next keyframe. A channel that was not given does not exist (404).
+
+Example: ``fake_dvr.py --port 554 --username admin --password-file PASSWORD --vendor dahua
+--channel 1=channel1.h264 --channel 2=channel2.h264``
+
+Faults for tests: ``--max-sessions`` (453 beyond it), ``--stall CHANNEL=SECONDS`` (the picture stops, the
+connection stays), ``--drop CHANNEL=SECONDS`` (the connection is cut), ``--silent`` (accepts, never answers).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import re
+import secrets
+import struct
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CLOCK_HZ = 90_000  # RTP clock of video, RFC 6184 and RFC 7798
+PAYLOAD_TYPE = 96
+MAX_PAYLOAD_BYTES = 1400
+SENDER_REPORT_S = 5.0
+NTP_EPOCH_OFFSET_S = 2_208_988_800  # 1900 to 1970, RFC 868
+SLOW_CLIENT_S = 10.0
+AUTH_SCHEMES = ("digest", "digest-noqop", "digest-sha256", "basic", "none")
+REASONS = {
+    **{200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Stream Not Found", 405: "Method Not Allowed"},
+    **{453: "Not Enough Bandwidth", 454: "Session Not Found", 455: "Method Not Valid in This State"},
+    461: "Unsupported Transport",
+}
+PATHS = {
+    "dahua": re.compile(r"^/cam/realmonitor\?(?=.*\bchannel=(?P<channel>\d+))(?=.*\bsubtype=(?P<sub>\d+))", re.I),
+    "hikvision": re.compile(r"^/Streaming/Channels/(?P<channel>\d+)0(?P<sub>\d)(\?.*)?$", re.I),
+}
+
+
+@dataclass(frozen=True)
+class AccessUnit:
+    """One picture: its RTP payloads (cut to MAX_PAYLOAD_BYTES) and whether decoding can start here."""
+
+    payloads: tuple[bytes, ...]
+    keyframe: bool
+
+
+@dataclass(frozen=True)
+class Footage:
+    """One encoded file, loaded whole: ``units`` in display order, ``parameters`` as SPS, PPS (VPS first)."""
+
+    codec: str
+    fps: float
+    units: tuple[AccessUnit, ...]
+    parameters: tuple[bytes, ...]
+
+    @classmethod
+    def load(cls, path: Path, fps: float) -> Footage:
+        """Read an Annex B file; its timing is ``fps``, whatever its own headers say."""
+        nals = [nal.rstrip(b"\0") for nal in path.read_bytes().split(b"\0\0\1")[1:]]
+        if not nals:
+            raise ValueError(f"{path}: not a raw H.264 or H.265 (Annex B) file")
+        codec = "H265" if nals[0][:2] in (b"\x40\x01", b"\x46\x01") else "H264"
+        parameters: dict[int, bytes] = {}
+        units: list[AccessUnit] = []
+        pending: list[bytes] = []
+        has_picture = keyframe = False
+        for nal in [*nals, b""]:
+            kind, picture, first, key = classify(codec, nal) if nal else (-1, False, False, False)
+            if has_picture and (not picture or first):  # the next access unit begins
+                units.append(AccessUnit(tuple(p for n in pending for p in packetise(codec, n)), keyframe))
+                pending, has_picture, keyframe = [], False, False
+            if kind in ((32, 33, 34) if codec == "H265" else (7, 8)):
+                parameters.setdefault(kind, nal)
+            if kind != (35 if codec == "H265" else 9):  # cameras send no access unit delimiters
+                pending.append(nal)
+            has_picture, keyframe = has_picture or picture, keyframe or key
+        if not units or not units[0].keyframe:
+            raise ValueError(f"{path}: no raw H.264 or H.265 stream that begins with a keyframe")
+        return cls(codec, fps, tuple(units), tuple(parameters[kind] for kind in sorted(parameters)))
+
+    def format_parameters(self) -> str:
+        """The ``a=fmtp`` values that let a client decode from the first packet."""
+        encoded = [base64.b64encode(nal).decode() for nal in self.parameters]
+        if self.codec == "H265":
+            return ";".join(f"sprop-{name}={value}" for name, value in zip(("vps", "sps", "pps"), encoded, strict=True))
+        profile = self.parameters[0][1:4].hex().upper()
+        return f"packetization-mode=1;profile-level-id={profile};sprop-parameter-sets={','.join(encoded)}"
+
+
+def classify(codec: str, nal: bytes) -> tuple[int, bool, bool, bool]:
+    """Return a NAL unit's (type, is part of a picture, is its first slice, is part of a keyframe)."""
+    if codec == "H265":
+        kind = nal[0] >> 1 & 0x3F
+        return kind, kind < 32, kind < 32 and bool(nal[2] & 0x80), 16 <= kind <= 21
+    kind = nal[0] & 0x1F
+    return kind, kind in (1, 5), kind in (1, 5) and bool(nal[1] & 0x80), kind == 5
+
+
+def packetise(codec: str, nal: bytes) -> list[bytes]:
+    """Cut a NAL unit into RTP payloads: itself when it fits, else FU-A (RFC 6184) or FU (RFC 7798)."""
+    if len(nal) <= MAX_PAYLOAD_BYTES:
+        return [nal]
+    if codec == "H265":
+        head, kind, body = bytes([nal[0] & 0x81 | 49 << 1, nal[1]]), nal[0] >> 1 & 0x3F, nal[2:]
+    else:
+        head, kind, body = bytes([nal[0] & 0xE0 | 28]), nal[0] & 0x1F, nal[1:]
+    size = MAX_PAYLOAD_BYTES - 3  # less the fragment's own header; always at least two pieces
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    marks = [0x80, *[0] * (len(pieces) - 2), 0x40]
+    return [head + bytes([mark | kind]) + piece for mark, piece in zip(marks, pieces, strict=True)]
+
+
+@dataclass
+class FakeDvr:
+    """What the DVR offers and how it misbehaves; ``channels`` maps (channel, is sub-stream) to footage."""
+
+    channels: dict[tuple[int, bool], Footage]
+    username: str
+    password: str
+    vendor: str = "any"
+    auth: str = "digest"
+    max_sessions: int = 64
+    session_timeout_s: int = 60
+    stall_after_s: dict[int, float] = field(default_factory=dict)
+    drop_after_s: dict[int, float] = field(default_factory=dict)
+    silent: bool = False
+    sessions: set[Session] = field(default_factory=set)
+    requests: list[str] = field(default_factory=list)
+
+    def find(self, url: str) -> tuple[int, Footage] | None:
+        """Return (channel, footage) of an RTSP URL in this vendor's spelling, or None."""
+        path = re.sub(r"^rtsp://[^/]*", "", re.sub(r"(/|/trackID=\d+)$", "", url))
+        for vendor, pattern in PATHS.items():
+            match = pattern.match(path) if self.vendor in (vendor, "any") else None
+            if match:
+                channel, sub = int(match["channel"]), match["sub"] != ("0" if vendor == "dahua" else "1")
+                footage = self.channels.get((channel, sub)) or self.channels.get((channel, False))
+                return (channel, footage) if footage else None
+        return None
+
+    async def serve(self, address: str, port: int) -> asyncio.Server:
+        """Start listening; port 0 takes a free one."""
+        return await asyncio.start_server(lambda r, w: Session(self, r, w).run(), address, port, limit=2**16)
+
+
+@dataclass(eq=False)
+class Session:
+    """One client connection, with at most one playing stream."""
+
+    dvr: FakeDvr
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    name: str = field(default_factory=lambda: secrets.token_hex(8))
+    nonce: str = field(default_factory=lambda: secrets.token_hex(16))
+    stream: tuple[int, Footage] | None = None
+    rtp_channel: int = 0
+    task: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Answer requests until the client leaves, falls silent, or breaks the protocol."""
+        peer = self.writer.get_extra_info("peername")
+        try:
+            while True:
+                async with asyncio.timeout(self.dvr.session_timeout_s):
+                    head = await self.reader.readexactly(1)
+                    if head == b"$":  # interleaved RTCP of the client: a sign of life, nothing more
+                        size = struct.unpack(">xH", await self.reader.readexactly(3))[0]
+                        await self.reader.readexactly(size)
+                        continue
+                    text = head + await self.reader.readuntil(b"\r\n\r\n")
+                if self.dvr.silent:
+                    continue
+                request, *lines = text.decode("utf-8", "replace").rstrip().split("\r\n")
+                headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+                await self.reader.readexactly(int(headers.get("content-length", "0")))
+                method, _, rest = request.partition(" ")
+                status, extra, body = self.answer(method, rest.split(" ")[0], headers)
+                print(f"{peer[0]}:{peer[1]} {method} {rest.split(' ')[0]} -> {status}", flush=True)
+                self.dvr.requests.append(f"{method} {status}")
+                self.reply(status, headers.get("cseq", "0"), extra, body)
+                await self.writer.drain()
+                if method == "PLAY" and status == 200 and self.task is None:
+                    self.task = asyncio.create_task(self.play())
+                if method == "TEARDOWN" and status == 200:
+                    return
+        except (
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+            TimeoutError,
+            ConnectionError,
+            ValueError,
+        ) as end:
+            print(f"{peer[0]}:{peer[1]} left: {type(end).__name__}", flush=True)
+        finally:
+            self.dvr.sessions.discard(self)
+            if self.task:
+                self.task.cancel()
+            self.writer.close()
+
+    def answer(self, method: str, url: str, headers: dict[str, str]) -> tuple[int, list[str], str]:
+        """Decide on one request: (status, extra header lines, body)."""
+        if method == "OPTIONS":
+            methods = "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER, SET_PARAMETER"
+            return 200, [f"Public: {methods}"], ""
+        if method not in ("DESCRIBE", "SETUP", "PLAY", "TEARDOWN", "GET_PARAMETER", "SET_PARAMETER"):
+            return 405, [], ""
+        if not self.authorized(method, url, headers.get("authorization", "")):
+            return 401, [f"WWW-Authenticate: {self.challenge()}"], ""
+        if method == "DESCRIBE":
+            found = self.dvr.find(url)
+            lines = ["Content-Type: application/sdp", f"Content-Base: {url}/"]
+            return (200, lines, sdp(found[1])) if found else (404, [], "")
+        if method == "SETUP":
+            return self.setup(url, headers.get("transport", ""))
+        if self not in self.dvr.sessions or headers.get("session", "").split(";")[0] != self.name:
+            return 454, [], ""
+        lines = [f"Session: {self.name}"]
+        return 200, [*lines, "Range: npt=0.000-"] if method == "PLAY" else lines, ""
+
+    def setup(self, url: str, transport: str) -> tuple[int, list[str], str]:
+        """Take a place for the stream: TCP interleaved only."""
+        found = self.dvr.find(url)
+        if found is None:
+            return 404, [], ""
+        if self.stream:
+            return 455, [], ""
+        if "TCP" not in transport.upper():
+            return 461, [], ""
+        if len(self.dvr.sessions) >= self.dvr.max_sessions:
+            return 453, [], ""
+        match = re.search(r"interleaved=(\d{1,3})", transport)
+        self.rtp_channel = min(int(match[1]), 254) if match else 0
+        self.stream = found
+        self.dvr.sessions.add(self)
+        line = f"Transport: RTP/AVP/TCP;unicast;interleaved={self.rtp_channel}-{self.rtp_channel + 1}"
+        return 200, [line, f"Session: {self.name};timeout={self.dvr.session_timeout_s}"], ""
+
+    def challenge(self) -> str:
+        """The WWW-Authenticate value of this DVR's scheme."""
+        if self.dvr.auth == "basic":
+            return 'Basic realm="fake-dvr"'
+        extra = {"digest": ', qop="auth"', "digest-sha256": ', qop="auth", algorithm=SHA-256'}.get(self.dvr.auth, "")
+        return f'Digest realm="fake-dvr", nonce="{self.nonce}"{extra}'
+
+    def authorized(self, method: str, url: str, header: str) -> bool:
+        """Check Basic (RFC 7617) or Digest (RFC 7616, and RFC 2069 without qop) credentials."""
+        user, password = self.dvr.username, self.dvr.password
+        if self.dvr.auth == "none":
+            return True
+        scheme, _, value = header.partition(" ")
+        if self.dvr.auth == "basic":
+            expected = base64.b64encode(f"{user}:{password}".encode()).decode()
+            return scheme.lower() == "basic" and hmac.compare_digest(value.encode(), expected.encode())
+        given = {k.lower(): a or b for k, a, b in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]*))', value)}
+        if scheme.lower() != "digest" or given.get("nonce") != self.nonce or given.get("uri") != url:
+            return False
+        function = hashlib.sha256 if self.dvr.auth == "digest-sha256" else hashlib.md5
+
+        def digest(text: str) -> str:
+            return function(text.encode()).hexdigest()
+
+        middle = self.nonce
+        if self.dvr.auth != "digest-noqop":
+            middle = ":".join([self.nonce, given.get("nc", ""), given.get("cnonce", ""), given.get("qop", "")])
+        expected = digest(f"{digest(f'{user}:fake-dvr:{password}')}:{middle}:{digest(f'{method}:{url}')}")
+        qop_ok = given.get("qop") == (None if self.dvr.auth == "digest-noqop" else "auth")
+        same = hmac.compare_digest(given.get("response", "").encode(), expected.encode())
+        return qop_ok and given.get("username") == user and same
+
+    def reply(self, status: int, cseq: str, extra: list[str], body: str) -> None:
+        """Write one response."""
+        lines = [f"RTSP/1.0 {status} {REASONS[status]}", f"CSeq: {cseq}", "Server: fake-dvr", *extra]
+        lines += [f"Content-Length: {len(body)}"] if body else []
+        self.writer.write(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
+
+    async def play(self) -> None:
+        """Send the stream on the shared time line until the client leaves or a fault is due."""
+        assert self.stream is not None
+        channel, footage = self.stream
+        units, fps = footage.units, footage.fps
+        at = int(time.time() * fps) + 1  # pictures since 1970: the same for every client
+        while not units[at % len(units)].keyframe:
+            at += 1
+        first, began, reported = at, time.monotonic(), 0.0
+        ssrc, sequence, offset = secrets.randbits(32), secrets.randbits(16), secrets.randbits(32)
+        stall_s, drop_s = self.dvr.stall_after_s.get(channel, 1e9), self.dvr.drop_after_s.get(channel, 1e9)
+        packets = octets = 0
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await asyncio.sleep(max(0.0, at / fps - time.time()))
+                played_s = time.monotonic() - began
+                if played_s > drop_s:
+                    self.writer.transport.abort()
+                    return
+                if played_s > stall_s:
+                    return
+                stamp = (round((at - first) * CLOCK_HZ / fps) + offset) & 0xFFFFFFFF
+                out = []
+                if not packets or played_s - reported >= SENDER_REPORT_S:
+                    out.append(self.sender_report(ssrc, at / fps, stamp, packets, octets))
+                    reported = played_s
+                payloads = units[at % len(units)].payloads
+                for number, payload in enumerate(payloads, 1):
+                    marker = 0x80 if number == len(payloads) else 0
+                    head = struct.pack(">BBHII", 0x80, PAYLOAD_TYPE | marker, sequence & 0xFFFF, stamp, ssrc)
+                    out += [struct.pack(">cBH", b"$", self.rtp_channel, 12 + len(payload)), head, payload]
+                    sequence, packets, octets = sequence + 1, packets + 1, octets + len(payload)
+                self.writer.write(b"".join(out))
+                try:
+                    await asyncio.wait_for(self.writer.drain(), SLOW_CLIENT_S)
+                except TimeoutError:
+                    print("cut a client that does not read", flush=True)
+                    self.writer.transport.abort()
+                    return
+                at += 1
+
+    def sender_report(self, ssrc: int, unix: float, stamp: int, packets: int, octets: int) -> bytes:
+        """RTCP SR (RFC 3550, 6.4.1), interleaved: which wall clock time belongs to which RTP time."""
+        seconds = int(unix)
+        values = (seconds + NTP_EPOCH_OFFSET_S, int((unix - seconds) * 2**32), stamp, packets, octets & 0xFFFFFFFF)
+        report = struct.pack(">BBHIIIIII", 0x80, 200, 6, ssrc, *values)
+        return struct.pack(">cBH", b"$", self.rtp_channel + 1, len(report)) + report
+
+
+def sdp(footage: Footage) -> str:
+    """Describe one video track, the way DVRs do."""
+    lines = ["v=0", "o=- 0 0 IN IP4 0.0.0.0", "s=Media Server", "c=IN IP4 0.0.0.0", "t=0 0", "a=control:*"]
+    lines += [f"m=video 0 RTP/AVP {PAYLOAD_TYPE}", "a=control:trackID=0", f"a=framerate:{footage.fps:.6f}"]
+    lines += [f"a=rtpmap:{PAYLOAD_TYPE} {footage.codec}/{CLOCK_HZ}"]
+    lines += [f"a=fmtp:{PAYLOAD_TYPE} {footage.format_parameters()}", "a=recvonly"]
+    return "\r\n".join(lines) + "\r\n"
+
+
+@contextlib.contextmanager
+def running(dvr: FakeDvr, address: str = "127.0.0.1") -> Iterator[int]:
+    """Run a DVR in a thread of this process, for tests; gives its port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="fake-dvr")
+    thread.start()
+    server = asyncio.run_coroutine_threadsafe(dvr.serve(address, 0), loop).result(10)
+
+    async def stop() -> None:
+        server.close()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def numbered(value: str) -> tuple[int, str]:
+    """Parse ``NUMBER=VALUE``."""
+    number, _, rest = value.partition("=")
+    if not number.isdigit() or not rest:
+        raise argparse.ArgumentTypeError(f"{value!r} is not CHANNEL=VALUE")
+    return int(number), rest
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--address", default="0.0.0.0", help="address to listen on (default: all)")
+    parser.add_argument("--port", type=int, default=554)
+    parser.add_argument("--username", default="admin")
+    parser.add_argument("--password-file", type=Path, required=True, help="file with the password on one line")
+    parser.add_argument("--vendor", choices=(*PATHS, "any"), default="any", help="which URL spelling is answered")
+    parser.add_argument("--auth", choices=AUTH_SCHEMES, default="digest")
+    parser.add_argument("--channel", type=numbered, action="append", required=True, metavar="N=FILE")
+    parser.add_argument("--substream", type=numbered, action="append", default=[], metavar="N=FILE")
+    parser.add_argument("--fps", type=float, default=10.0, help="frames/s of the files (default: 10)")
+    parser.add_argument("--max-sessions", type=int, default=64)
+    parser.add_argument("--session-timeout", type=int, default=60, help="cut clients silent for so many seconds")
+    parser.add_argument("--stall", type=numbered, action="append", default=[], metavar="N=SECONDS")
+    parser.add_argument("--drop", type=numbered, action="append", default=[], metavar="N=SECONDS")
+    parser.add_argument("--silent", action="store_true", help="accept connections, never answer")
+    return parser.parse_args()
+
+
+async def serve_forever(options: argparse.Namespace) -> None:
+    """Build the DVR of the command line and serve it."""
+    given = [(n, False, f) for n, f in options.channel] + [(n, True, f) for n, f in options.substream]
+    files = {file: Footage.load(Path(file), options.fps) for file in {file for _, _, file in given}}
+    dvr = FakeDvr(
+        channels={(number, sub): files[file] for number, sub, file in given},
+        username=options.username,
+        password=options.password_file.read_text(encoding="utf-8").rstrip("\r\n"),
+        vendor=options.vendor,
+        auth=options.auth,
+        max_sessions=options.max_sessions,
+        session_timeout_s=options.session_timeout,
+        stall_after_s={number: float(seconds) for number, seconds in options.stall},
+        drop_after_s={number: float(seconds) for number, seconds in options.drop},
+        silent=options.silent,
+    )
+    server = await dvr.serve(options.address, options.port)
+    print(f"ready: {len(files)} files, {options.vendor}, {options.auth}, port {options.port}", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(serve_forever(parse_arguments()))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (OSError, ValueError) as error:
+        sys.exit(f"fake_dvr: {error}")

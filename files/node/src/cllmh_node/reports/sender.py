@@ -19,6 +19,7 @@ from cllmh_node.reports.spool import Spool, Spooled
 
 logger = logging.getLogger(__name__)
 
+
 class ReportsConfig(ServiceConfig):
     """`/etc/cllmh/reports.yml`: where reports wait and which hub takes them."""
 
@@ -112,7 +113,7 @@ class Sender:
         The jitter keeps a fleet from coming back all at once when the hub does.
         """
         longest_s = min(self._config.back_off_max_s, 2.0 ** min(self._failures, 16))
-        return random.uniform(longest_s / 2, longest_s)
+        return random.SystemRandom().uniform(longest_s / 2, longest_s)
 
     def _send(self, report: Spooled) -> Outcome:
         """Try one report once."""

@@ -77,14 +77,20 @@ class Spool:
                 self._make_room(_on_disk(len(content)))
                 _write_complete(self._directory, name, content)
         except OSError as error:
-            event(logger, "report_not_spooled", level=logging.ERROR, kind=kind, error=errno.errorcode.get(error.errno or 0, "OSError"))
+            event(
+                logger,
+                "report_not_spooled",
+                level=logging.ERROR,
+                kind=kind,
+                error=errno.errorcode.get(error.errno or 0, "OSError"),
+            )
             return None
         return report_id
 
     def waiting(self) -> Iterator[Spooled]:
         """Yield what waits, oldest first. Files that vanish meanwhile are passed over."""
         try:
-            names = sorted(os.listdir(self._directory))
+            names = sorted(path.name for path in self._directory.iterdir())
         except FileNotFoundError:
             return
         for name in names:
@@ -103,8 +109,8 @@ class Spool:
         folder = self._directory / "rejected"
         folder.mkdir(exist_ok=True)
         report.path.rename(folder / report.path.name)
-        for name in sorted(os.listdir(folder))[:-REJECTED_KEPT]:
-            (folder / name).unlink(missing_ok=True)
+        for path in sorted(folder.iterdir())[:-REJECTED_KEPT]:
+            path.unlink(missing_ok=True)
 
     def clear_unfinished(self, older_than_s: float = 3600) -> None:
         """Delete temporary files that a killed process left, once they are `older_than_s` seconds old."""
@@ -149,8 +155,7 @@ def _write_complete(directory: Path, name: str, content: bytes) -> None:
     """Write `content` so that after a crash the file is there as a whole or not at all."""
     temporary = directory / f".{name}.tmp"
     try:
-        with temporary.open("xb") as file:
-            os.chmod(file.fileno(), 0o640)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

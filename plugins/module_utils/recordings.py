@@ -1,0 +1,278 @@
+# Copyright (c) 2026 CLLMH contributors
+# SPDX-License-Identifier: MIT
+"""A recordings folder on the disk, opened so that nothing outside it can be reached.
+
+The folder (the root) holds `<camera>/<YYYY-MM-DD>/<YYYYMMDDTHHMMSS.mmmZ>.mp4`, and a file named as `MARKER` says that
+it is one. The marker is also what tells a mounted disk from the empty folder below it.
+
+Nothing is deleted outside the root, through a symbolic link, across a mount, or that is not named like a clip.
+Python's standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+
+MARKER = ".cllmh-recordings"
+"""File in the root that says: this is a recordings folder (and the disk it should be on is mounted)."""
+
+UNKNOWN = "unknown"
+"""Importance of a clip that was found by walking, without an index."""
+
+SYSTEM_FOLDERS = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr")
+"""Neither these nor anything below them can be a recordings folder."""
+
+TOP_FOLDERS = ("", "home", "media", "mnt", "opt", "root", "srv", "tmp", "var", "var/lib", "var/log")
+"""These, counted from /, cannot be a recordings folder themselves; a folder in them can."""
+
+_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+_CLIP = re.compile(r"^(\d{8}T\d{6}\.\d{3})Z\.mp4$")
+
+
+class RetentionError(Exception):
+    """Pruning was refused or is not possible; the text names the folder or file and what would be right."""
+
+
+class BusyError(RetentionError):
+    """Another pruner is at work in this root. Its work is as good as ours: try later or leave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What the file system of the root says, as df(1) does: free is what a user other than root can have."""
+
+    total_bytes: int
+    used_bytes: int
+    free_bytes: int
+    used_percent: float
+    inodes_total: int
+    inodes_free: int
+
+    @classmethod
+    def of(cls, handle: int | Path) -> Space:
+        """Ask the file system of an open directory or a path."""
+        found = os.statvfs(handle)
+        used_bytes = (found.f_blocks - found.f_bfree) * found.f_frsize
+        free_bytes = found.f_bavail * found.f_frsize
+        usable_bytes = used_bytes + free_bytes
+        used_percent = 100.0 * used_bytes / usable_bytes if usable_bytes else 100.0
+        total_bytes = found.f_blocks * found.f_frsize
+        return cls(total_bytes, used_bytes, free_bytes, round(used_percent, 2), found.f_files, found.f_favail)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One clip: its path below the root, start and end (unix seconds, UTC), size in bytes, and importance."""
+
+    path: str
+    start: float
+    end: float
+    size_bytes: int
+    importance: str
+
+    @property
+    def camera(self) -> str:
+        """The camera's name, the first folder of the path."""
+        return self.path.split("/", 1)[0]
+
+
+class Root:
+    """An open recordings folder. Use as a context manager; it holds one directory handle, and the lock once taken."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`; raise RetentionError when it is not a recordings folder."""
+        self.path = check_root(path)
+        self._mounts = _mounts_below(self.path)
+        self._handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        self._lock: int | None = None
+        self._device = os.fstat(self._handle).st_dev
+
+    def __enter__(self) -> Root:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """Give the lock and the handle back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        os.close(self._handle)
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether other pruners are kept out."""
+        return self._lock is not None
+
+    def lock(self) -> None:
+        """Keep other pruners out until `close`; raise BusyError when one is in."""
+        handle = os.open(MARKER, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise BusyError(f"{self.path}: another pruner is at work here") from None
+        self._lock = handle
+
+    def space(self) -> Space:
+        """Return what the file system says now."""
+        return Space.of(self._handle)
+
+    def walk(self) -> Iterator[Clip]:
+        """Yield the clips that the dated folders hold, oldest first, with no more than one day in memory."""
+        folders = [
+            (date, camera)
+            for camera in sorted(_names(self._handle))
+            if not camera.startswith(".") and camera != "lost+found"
+            for date in self._list(camera)
+            if _DATE.match(date)
+        ]
+        for date, cameras in groupby(sorted(folders), key=lambda folder: folder[0]):
+            day = [clip for _, camera in cameras for clip in self._clips_in(camera, date)]
+            yield from sorted(day, key=attrgetter("start", "path"))
+
+    def unlink(self, path: str) -> bool:
+        """Delete the clip at `path` below the root; return False when it was gone already.
+
+        Raises RetentionError when the path is not that of a clip, or leads through a link or a mount; OSError when
+        the file system refuses.
+        """
+        camera, date, name = clip_path_parts(path)
+        try:
+            with self._open(f"{camera}/{date}") as folder:
+                if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                    raise RetentionError(f"{self.path}/{path}: is not a regular file")
+                os.unlink(name, dir_fd=folder)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove_empty(self, camera: str, date: str) -> None:
+        """Remove a day's folder, then the camera's, when nothing is left in them."""
+        with contextlib.suppress(FileNotFoundError), self._open(camera) as folder:
+            if not _removed(date, folder):
+                return
+        _removed(camera, self._handle)
+
+    def _list(self, folder: str) -> list[str]:
+        """Return the names in a folder; none when it is a file, a link or a mount: such is not ours."""
+        try:
+            with self._open(folder) as handle:
+                return _names(handle)
+        except (FileNotFoundError, NotADirectoryError, RetentionError):
+            return []
+
+    def _clips_in(self, camera: str, date: str) -> Iterator[Clip]:
+        """Yield the clips of one day of one camera, unsorted; links and what is not named like a clip are not ours."""
+        folder = f"{camera}/{date}"
+        with contextlib.suppress(FileNotFoundError), self._open(folder) as handle, os.scandir(handle) as entries:
+            for entry in entries:
+                match = _CLIP.match(entry.name)
+                if match is None or not entry.is_file(follow_symlinks=False):
+                    continue
+                found = entry.stat(follow_symlinks=False)
+                start = _start_of(match[1])
+                yield Clip(f"{folder}/{entry.name}", start, max(start, found.st_mtime), found.st_size, UNKNOWN)
+
+    @contextlib.contextmanager
+    def _open(self, folder: str) -> Iterator[int]:
+        """Open a folder below the root, one component at a time, so that no link is followed and no mount entered."""
+        handle = os.dup(self._handle)
+        walked = self.path
+        try:
+            for name in folder.split("/"):
+                walked = walked / name
+                try:
+                    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+                except OSError as error:
+                    if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                        raise
+                    raise RetentionError(f"{walked}: is a link or no folder, nothing below it is touched") from error
+                os.close(handle)
+                handle = inner
+                if str(walked) in self._mounts or os.fstat(handle).st_dev != self._device:
+                    raise RetentionError(f"{walked}: is a mount, nothing below it is touched")
+            yield handle
+        finally:
+            os.close(handle)
+
+
+def check_root(path: Path) -> Path:
+    """Return the normalized path of a recordings folder; raise RetentionError when it must not be pruned."""
+    if not path.is_absolute():
+        raise RetentionError(f"{path}: the recordings folder must be an absolute path")
+    clean = Path(os.path.normpath(path))
+    if str(clean)[1:] in TOP_FOLDERS or any(clean.is_relative_to(folder) for folder in SYSTEM_FOLDERS):
+        raise RetentionError(f"{clean}: is a system folder and is never pruned")
+    real = Path(os.path.realpath(clean))
+    if real != clean:
+        raise RetentionError(f"{clean}: leads through a symbolic link, name the folder itself: {real}")
+    try:
+        marker = os.lstat(clean / MARKER)
+    except OSError as error:
+        reason = error.strerror
+        raise RetentionError(
+            f"{clean}: has no file {MARKER} ({reason}). Is its disk mounted? Only a folder with this file is pruned"
+        ) from error
+    if not stat.S_ISREG(marker.st_mode):
+        raise RetentionError(f"{clean / MARKER}: must be a regular file")
+    return clean
+
+
+def clip_path_parts(path: str) -> tuple[str, str, str]:
+    """Return (camera, date, file name) of a clip's path; raise RetentionError when it is none."""
+    parts = path.split("/")
+    if len(parts) != 3 or parts[0] in ("", ".", "..") or not _DATE.match(parts[1]) or not _CLIP.match(parts[2]):
+        raise RetentionError(f"{path!r}: is not the path of a clip, CAMERA/YYYY-MM-DD/YYYYMMDDTHHMMSS.mmmZ.mp4")
+    return parts[0], parts[1], parts[2]
+
+
+def _removed(name: str, folder: int) -> bool:
+    """Remove an empty folder; return False when something is in it."""
+    try:
+        os.rmdir(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        if error.errno != errno.ENOENT:
+            raise
+    return True
+
+
+def _names(handle: int) -> list[str]:
+    """Return what an open folder holds."""
+    with os.scandir(handle) as entries:
+        return [entry.name for entry in entries]
+
+
+def _mounts_below(path: Path) -> frozenset[str]:
+    """Return the mount points below a folder. Device numbers alone would not show a bind mount."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return frozenset()
+    points = (re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split(" ")[4]) for line in lines)
+    return frozenset(point for point in points if point.startswith(f"{path}/"))
+
+
+def _start_of(stamp: str) -> float:
+    """Return the unix time of `20261122T025136.123` (UTC)."""
+    try:
+        moment = datetime.strptime(stamp, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
+    except ValueError:
+        return 0.0
+    return moment.timestamp()

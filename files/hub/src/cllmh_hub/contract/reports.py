@@ -1,0 +1,170 @@
+"""What a node reports: one envelope a request, the kind decides the data.
+
+Fields that this hub does not know are kept in the stored report, so that newer nodes can already send them.
+"""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints
+
+from cllmh_hub.contract.times import UtcTime
+
+CameraState = Literal["starting", "quiet", "suspicious", "recording", "post_roll", "lost"]
+DiskState = Literal["ok", "warn", "critical"]
+GapCause = Literal["camera_lost", "auth_failed", "network", "restart", "disk", "overload", "clock"]
+Importance = Literal["pinned", "object", "motion", "continuous"]
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
+"""A site's, node's, camera's or router's name."""
+
+# Each part begins with a letter, digit or underscore: no "..", no absolute path, no query can be written this way.
+ClipPath = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)+\.mp4$", max_length=300)
+]
+"""A clip's file, relative to the node's recordings: `gate/2026-11-22/20261122T030405.678Z.mp4`."""
+
+
+class Model(BaseModel):
+    """A part of a report; unknown fields are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class CameraError(Model):
+    """Why a camera gives no video."""
+
+    cause: str = Field(max_length=64, description="Short and stable, for programs: camera_lost, auth_failed, ...")
+    text: str = Field(max_length=2000, description="For people; never holds a password.")
+
+
+class CameraStatus(Model):
+    """One camera as its recorder sees it; sent on each change and every 60 s."""
+
+    camera: Name
+    channel: int | None = Field(default=None, ge=1, description="Channel of the DVR, from 1.")
+    state: CameraState
+    since: UtcTime = Field(description="When the camera entered this state.")
+    last_frame_at: UtcTime | None = None
+    codec: str | None = Field(default=None, max_length=32)
+    width: int | None = Field(default=None, ge=1, description="Pixels.")
+    height: int | None = Field(default=None, ge=1, description="Pixels.")
+    fps: float | None = Field(default=None, ge=0, description="Frames a second.")
+    error: CameraError | None = None
+
+
+class ClipClosed(Model):
+    """A clip that is finished and on the node's disk."""
+
+    camera: Name
+    path: ClipPath
+    start: UtcTime
+    end: UtcTime
+    bytes: int = Field(ge=0)
+    importance: Importance
+    peak_score: float | None = Field(default=None, description="The detector's highest score in the clip.")
+    labels: list[Annotated[str, StringConstraints(max_length=64)]] = Field(default_factory=list, max_length=100)
+
+
+class ClipsDeleted(Model):
+    """Clips that left the node's disk."""
+
+    paths: list[ClipPath] = Field(max_length=5000)
+    reason: str = Field(max_length=200)
+
+
+class Gap(Model):
+    """Time in which a camera was not watched, and why."""
+
+    camera: Name
+    start: UtcTime
+    end: UtcTime | None = Field(default=None, description="Missing while the gap lasts.")
+    cause: GapCause
+
+
+class CameraUsage(Model):
+    """What one camera's clips take on the node's disk."""
+
+    bytes: int = Field(ge=0)
+    clips: int = Field(ge=0)
+    oldest: UtcTime | None = None
+
+
+class LastPrune(Model):
+    """The latest time that clips were deleted to make room."""
+
+    at: UtcTime
+    deleted: int = Field(ge=0, description="Clips.")
+    freed_bytes: int = Field(ge=0)
+
+
+class Disk(Model):
+    """The disk that holds the recordings; sent every 60 s and when its state changes."""
+
+    path: str = Field(max_length=300)
+    total_bytes: int = Field(ge=0)
+    used_bytes: int = Field(ge=0)
+    free_bytes: int = Field(ge=0)
+    used_percent: float = Field(ge=0, le=100)
+    inodes_total: int = Field(ge=0)
+    inodes_free: int = Field(ge=0)
+    state: DiskState
+    cameras: dict[Name, CameraUsage] = Field(default_factory=dict)
+    last_prune: LastPrune | None = None
+
+
+class Envelope(Model):
+    """What every report carries."""
+
+    id: UUID = Field(description="Made by the node; the same report sent twice is stored once.")
+    at: UtcTime = Field(description="When the node wrote the report.")
+    node: Name
+    site: Name
+
+
+class CameraStatusReport(Envelope):
+    """A camera's status."""
+
+    kind: Literal["camera_status"]
+    data: CameraStatus
+
+
+class ClipClosedReport(Envelope):
+    """A finished clip."""
+
+    kind: Literal["clip_closed"]
+    data: ClipClosed
+
+
+class ClipsDeletedReport(Envelope):
+    """Deleted clips."""
+
+    kind: Literal["clips_deleted"]
+    data: ClipsDeleted
+
+
+class GapReport(Envelope):
+    """A gap that began or ended."""
+
+    kind: Literal["gap"]
+    data: Gap
+
+
+class DiskReport(Envelope):
+    """A node's disk."""
+
+    kind: Literal["disk"]
+    data: Disk
+
+
+AnyReport = CameraStatusReport | ClipClosedReport | ClipsDeletedReport | GapReport | DiskReport
+
+
+class Report(RootModel[Annotated[AnyReport, Field(discriminator="kind")]]):
+    """One report of any kind."""
+
+
+class ReportStored(BaseModel):
+    """The hub's receipt; after it the node forgets the report."""
+
+    status: Literal["stored", "duplicate"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Response, jsonify
-from flask_openapi3.models import Info
+from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.middleware.proxy_fix import ProxyFix
 

@@ -1,1 +1,153 @@
-../../../node/src/cllmh_node/config.py
+"""Configuration files: one YAML per service, read into a pydantic model that refuses unknown keys.
+
+An error names the file, the key, the value and what would be right, one line for each wrong key.
+"""
+
+import difflib
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+_SECRET_KEY = re.compile(r"(password|passphrase|secret|token)(?!_file)", re.IGNORECASE)
+_MAX_SHOWN_CHARS = 80
+
+
+class ConfigError(Exception):
+    """A configuration file cannot be used; the text is for the person who wrote it."""
+
+
+class StrictModel(BaseModel):
+    """Base of every part of a configuration file: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ServiceConfig(StrictModel):
+    """What every service's configuration file has."""
+
+    language: Literal["en", "id"] = "en"
+    """Language of the log texts: English or Indonesian."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe level that is logged."""
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_config(path: Path, model: type[Model]) -> Model:
+    """Read the YAML file `path` into `model`.
+
+    Raises ConfigError when the file cannot be read, is not YAML or does not fit the model.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML: {_yaml_problem(error)}") from error
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: must be a mapping of keys to values, found a {type(data).__name__}")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        lines = [f"{path}: {_explain(detail, model)}" for detail in error.errors()]
+        # Without the cause: pydantic's own text repeats the values, secrets too.
+        raise ConfigError("\n".join(lines)) from None
+
+
+def read_secret(path: Path) -> str:
+    """Return the first line of a secrets file.
+
+    Raises ConfigError when it is missing, empty, or readable by everybody.
+    """
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: the secret cannot be read: {error.strerror}") from error
+    if mode & 0o007:
+        raise ConfigError(f"{path}: mode {mode:04o} lets everybody at the secret, it must be 0600 or 0640")
+    secret = text.split("\n", 1)[0].rstrip("\r")
+    if not secret:
+        raise ConfigError(f"{path}: is empty, its first line must be the secret")
+    return secret
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """Return what is wrong and where, without the line's text (it may hold a secret)."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return "it could not be parsed"
+
+
+def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    """Return one pydantic error as `key: value: what is allowed`."""
+    location = detail["loc"]
+    key = _key_text(location)
+    if detail["type"] == "extra_forbidden":
+        allowed = _allowed_keys(model, location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), allowed, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return f"{key}: unknown key; {hint}allowed here: {', '.join(allowed)}"
+    if detail["type"] == "missing":
+        return f"{key}: is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if isinstance(detail["input"], dict | list):
+        return f"{key}: {message}" if key else message
+    return f"{key}: {_shown(key, detail['input'])}: {message}"
+
+
+def _key_text(location: tuple[int | str, ...]) -> str:
+    """Return ('cameras', 0, 'port') as `cameras[0].port`."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _shown(key: str, value: Any) -> str:
+    """Return the value as it may be shown: not a secret's, and not a whole page."""
+    if _SECRET_KEY.search(key):
+        return "(hidden)"
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}..."
+
+
+def _allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that the (nested) model at `location` knows."""
+    current: Any = model
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = current.model_fields.get(part)
+        nested = _nested_model(field.annotation) if field else None
+        if nested is None:
+            return []
+        current = nested
+    return sorted(current.model_fields)
+
+
+def _nested_model(annotation: Any) -> type[BaseModel] | None:
+    """Return the model inside an annotation such as `tuple[Camera, ...]` or `Spool | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _nested_model(argument)
+        if found is not None:
+            return found
+    return None
+
+
+__all__ = ["ConfigError", "Field", "ServiceConfig", "StrictModel", "load_config", "read_secret"]

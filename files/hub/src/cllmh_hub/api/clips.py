@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from flask import Response, request, url_for
 from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models import Tag
+from flask_openapi3.models.tag import Tag
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 

@@ -5,7 +5,7 @@ import logging
 import requests
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models import Tag
+from flask_openapi3.models.tag import Tag
 from sqlalchemy.exc import SQLAlchemyError
 
 from cllmh_hub import __version__, log

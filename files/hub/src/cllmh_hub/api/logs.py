@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models import Tag
+from flask_openapi3.models.tag import Tag
 
 from cllmh_hub.api.answering import PEOPLE_ERRORS, SESSION_SECURITY, answer
 from cllmh_hub.contract.answers import ErrorAnswer, LogsAnswer

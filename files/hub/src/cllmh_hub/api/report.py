@@ -6,7 +6,7 @@ from typing import cast
 
 from flask import Response, g, request
 from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models import Tag
+from flask_openapi3.models.tag import Tag
 
 from cllmh_hub import log
 from cllmh_hub.api.answering import answer

@@ -4,7 +4,7 @@ import logging
 
 from flask import Response, session
 from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models import Tag
+from flask_openapi3.models.tag import Tag
 
 from cllmh_hub import log
 from cllmh_hub.api.answering import PEOPLE_ERRORS, answer

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models import Tag
+from flask_openapi3.models.tag import Tag
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 

@@ -41,7 +41,7 @@ def main() -> int:
         tree = scratch / "dashboard"
         staging.copy_sources(source, tree)
         npm, path = find_npm()
-        environment = {**os.environ, "PATH": path, "CI": "true"}
+        environment = {**os.environ, "PATH": path, "CI": "true", "NO_COLOR": "1"}
         for step in (["ci", "--no-audit", "--no-fund"], ["run", "build"]):
             # npm writes to stdout, which is for our one line.
             result = subprocess.run(

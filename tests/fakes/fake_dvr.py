@@ -39,8 +39,14 @@ NTP_EPOCH_OFFSET_S = 2_208_988_800  # 1900 to 1970, RFC 868
 SLOW_CLIENT_S = 10.0
 AUTH_SCHEMES = ("digest", "digest-noqop", "digest-sha256", "basic", "none")
 REASONS = {
-    **{200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Stream Not Found", 405: "Method Not Allowed"},
-    **{453: "Not Enough Bandwidth", 454: "Session Not Found", 455: "Method Not Valid in This State"},
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Stream Not Found",
+    405: "Method Not Allowed",
+    453: "Not Enough Bandwidth",
+    454: "Session Not Found",
+    455: "Method Not Valid in This State",
     461: "Unsupported Transport",
 }
 PATHS = {

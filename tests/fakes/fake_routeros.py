@@ -33,7 +33,7 @@ UNITS_S = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 DEFAULTS = {"ddns-enabled": "auto", "ddns-update-interval": "none", "update-time": "true"}
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The router says no; the text is what it says."""
 
 
@@ -41,7 +41,7 @@ def own_spelling(duration: str) -> str:
     """Return a duration as RouterOS stores it: ``60s`` -> ``1m``, ``90m`` -> ``1h30m``."""
     match = DURATION.match(duration)
     if not match or not duration:
-        raise Refused("invalid value for argument ddns-update-interval")
+        raise RefusedError("invalid value for argument ddns-update-interval")
     seconds = sum(int(count or 0) * unit for count, unit in zip(match.groups(), UNITS_S.values(), strict=True))
     text = ""
     for letter, unit in UNITS_S.items():
@@ -73,7 +73,7 @@ class Router:
         user = hmac.compare_digest(given.get("name", "").encode(), self.username.encode())
         password = hmac.compare_digest(given.get("password", "").encode(), self.password.encode())
         if not (user and password):
-            raise Refused("invalid user name or password (6)")
+            raise RefusedError("invalid user name or password (6)")
 
     def print_cloud(self) -> dict[str, str]:
         """``/ip/cloud/print``: the settings and what the cloud made of them."""
@@ -86,10 +86,10 @@ class Router:
         """``/ip/cloud/set``: check, normalise, store and record."""
         for key in given:
             if key not in DEFAULTS:
-                raise Refused(f"unknown parameter {key}")
+                raise RefusedError(f"unknown parameter {key}")
         change = dict(given)
         if change.get("ddns-enabled", "yes") not in ("yes", "auto"):
-            raise Refused("invalid value of ddns-enabled, must be either yes or auto")
+            raise RefusedError("invalid value of ddns-enabled, must be either yes or auto")
         if change.get("ddns-update-interval", "none") != "none":
             change["ddns-update-interval"] = own_spelling(change["ddns-update-interval"])
         if "update-time" in change:
@@ -113,7 +113,7 @@ class Router:
             return [{"version": self.version, "board-name": "CHR", "platform": "MikroTik"}]
         if command == "/system/identity/print":
             return [{"name": "fake-routeros"}]
-        raise Refused("no such command")
+        raise RefusedError("no such command")
 
 
 class Connection(socketserver.StreamRequestHandler):
@@ -184,7 +184,7 @@ class Connection(socketserver.StreamRequestHandler):
                         logged_in = True
                     else:
                         rows = router.answer(command, given)
-                except Refused as refusal:
+                except RefusedError as refusal:
                     self.write_sentence("!trap", {"message": str(refusal)}, tag)
                     rows = []
                 for row in rows:

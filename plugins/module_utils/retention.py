@@ -192,6 +192,11 @@ def act(root: Root, plan: Plan, index: Path | None = None, now: float | None = N
     return Outcome(tuple(deleted), tuple(missing), tuple(failed), before, root.space(), plan.short_bytes)
 
 
+def is_below_floor(space: Space, policy: Policy) -> bool:
+    """Return whether the file system has less room than the policy keeps free; asks no clip and no index."""
+    return not _free_need(space, policy).is_met()
+
+
 class _Source(Protocol):
     """Where clips are looked up: the index, or the folders themselves."""
 

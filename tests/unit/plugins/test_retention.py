@@ -295,7 +295,7 @@ def test_a_mount_below_the_root_is_not_entered(recordings: Recordings) -> None:
 
 def test_a_folder_without_its_marker_is_refused(recordings: Recordings) -> None:
     (recordings.root / MARKER).unlink()
-    with pytest.raises(RetentionError, match="has no file .cllmh-recordings .* Is its disk mounted"):
+    with pytest.raises(RetentionError, match=r"has no file \.cllmh-recordings .* Is its disk mounted"):
         Root(recordings.root)
 
 

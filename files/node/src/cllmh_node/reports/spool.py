@@ -156,6 +156,7 @@ def _write_complete(directory: Path, name: str, content: bytes) -> None:
     temporary = directory / f".{name}.tmp"
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "wb") as file:
+            _hand_to_owner(file.fileno(), directory)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -168,6 +169,13 @@ def _write_complete(directory: Path, name: str, content: bytes) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _hand_to_owner(handle: int, directory: Path) -> None:
+    """Give what root writes (`cllmh-node prune` by hand) to the directory's owner, whom the sender runs as."""
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        os.fchown(handle, owner.st_uid, owner.st_gid)
 
 
 def _on_disk(size_bytes: int) -> int:

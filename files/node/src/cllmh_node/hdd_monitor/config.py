@@ -1,0 +1,86 @@
+"""`/etc/cllmh/hdd_monitor.yml`."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import model_validator
+
+from cllmh_node.config import Field, ServiceConfig, StrictModel
+from cllmh_node.retention import Policy
+
+
+class RetentionConfig(StrictModel):
+    """How much room recordings may take. Rules left out do not apply; all given ones hold together."""
+
+    min_free_bytes: int | None = Field(default=None, ge=0)
+    """Keep at least this much free, in bytes."""
+
+    max_used_percent: float | None = Field(default=90.0, gt=0, le=100)
+    """Use at most this part of the file system, blocks and inodes alike, in percent."""
+
+    max_bytes: int | None = Field(default=None, ge=0)
+    """All recordings together take at most this, in bytes."""
+
+    max_age_s: float | None = Field(default=None, ge=0)
+    """Delete clips that ended longer ago than this, in seconds."""
+
+    min_age_s: float = Field(default=60.0, ge=0)
+    """Never delete a clip that ended less than this ago, in seconds."""
+
+    @model_validator(mode="after")
+    def _ages_in_order(self) -> Self:
+        """Refuse a policy that contradicts itself."""
+        if self.max_age_s is not None and self.max_age_s < self.min_age_s:
+            raise ValueError("max_age_s must not be less than min_age_s")
+        return self
+
+    def policy(self) -> Policy:
+        """Return the same as retention knows it."""
+        return Policy(**self.model_dump())
+
+
+class HddMonitorConfig(ServiceConfig):
+    """What the HDD monitor watches and where it answers."""
+
+    recordings_dir: Path = Path("/srv/cctv/recordings")
+    """The recordings folder; a file `.cllmh-recordings` in it says that it is one."""
+
+    index: Path = Path("/var/lib/cllmh/recorder/index.db")
+    """The recorder's index of clips (SQLite)."""
+
+    recorder_status: Path | None = Path("/var/lib/cllmh/recorder/status.json")
+    """File in which the recorder tells every few seconds how its cameras are; null when no recorder runs here."""
+
+    recorder_stale_s: float = Field(default=30.0, gt=0)
+    """The recorder counts as dead when its status file is older than this, in seconds."""
+
+    spool_dir: Path = Path("/var/lib/cllmh/spool")
+    """Directory of reports that wait for the hub."""
+
+    socket: Path = Path("/run/cllmh-hdd-monitor/http.sock")
+    """Unix socket of the HTTP API; the gateway stands before it."""
+
+    interval_s: float = Field(default=10.0, gt=0, le=3600)
+    """How often the disk is looked at, in seconds."""
+
+    report_interval_s: float = Field(default=60.0, gt=0, le=86400)
+    """How often the whole policy is applied and the disk reported to the hub, in seconds."""
+
+    warn_used_percent: float = Field(default=93.0, gt=0, le=100)
+    """From here on the disk's state is `warn`. Above the retention's own limit, or it would always warn."""
+
+    critical_used_percent: float = Field(default=97.0, gt=0, le=100)
+    """From here on the disk's state is `critical`."""
+
+    hysteresis_percent: float = Field(default=1.0, ge=0, le=50)
+    """A state ends only this far below the threshold that began it, so that it does not flap."""
+
+    retention: RetentionConfig = RetentionConfig()
+    """When to delete which recordings."""
+
+    @model_validator(mode="after")
+    def _thresholds_in_order(self) -> Self:
+        """Refuse thresholds that can never be told apart."""
+        if self.critical_used_percent < self.warn_used_percent:
+            raise ValueError("critical_used_percent must not be less than warn_used_percent")
+        return self

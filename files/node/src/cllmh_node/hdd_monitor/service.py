@@ -1,0 +1,46 @@
+"""The HDD monitor as a process: the loop in a thread, HTTP in the main one."""
+
+import logging
+import signal
+import threading
+
+from waitress.server import create_server
+
+from cllmh_node import log, systemd
+from cllmh_node.hdd_monitor.app import create_app
+from cllmh_node.hdd_monitor.config import HddMonitorConfig
+from cllmh_node.hdd_monitor.monitor import Monitor
+
+logger = logging.getLogger(__name__)
+
+HTTP_THREADS = 4
+
+
+def serve(config: HddMonitorConfig, listen: str | None = None) -> None:
+    """Run until SIGTERM or SIGINT. `listen` is HOST:PORT, or None for the configured unix socket.
+
+    systemd hears that the service is alive from the loop alone: an API that still answers would be no comfort when
+    nobody makes room any more.
+    """
+    monitor = Monitor(config)
+    where = {"listen": listen} if listen else {"unix_socket": str(config.socket), "unix_socket_perms": "660"}
+    server = create_server(create_app(config, monitor), threads=HTTP_THREADS, ident="", **where)
+    stop = threading.Event()
+    loop = threading.Thread(
+        target=monitor.run, args=(stop, lambda: systemd.notify("WATCHDOG=1")), name="disk", daemon=True
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    loop.start()
+    systemd.notify("READY=1")
+    log.event(logger, "hdd_monitor_started", path=config.recordings_dir, listen=listen or config.socket)
+    try:
+        server.run()  # ends by the SystemExit that the signal raises
+    finally:
+        systemd.notify("STOPPING=1")
+        stop.set()
+        loop.join(timeout=60)
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)

@@ -1,0 +1,24 @@
+"""Watch the recordings' disk, make room on it, and answer /health, /disk, /clips and /metrics over HTTP."""
+
+import argparse
+from pathlib import Path
+
+from cllmh_node import log
+from cllmh_node.config import load_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of this verb."""
+    parser.add_argument("--config", type=Path, default=Path("/etc/cllmh/hdd_monitor.yml"), help="default: %(default)s")
+    parser.add_argument("--listen", metavar="HOST:PORT", help="listen here instead of the configured unix socket")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until stopped."""
+    from cllmh_node.hdd_monitor.config import HddMonitorConfig
+    from cllmh_node.hdd_monitor.service import serve
+
+    config = load_config(args.config, HddMonitorConfig)
+    log.setup(language=config.language, level=config.log_level)
+    serve(config, args.listen)
+    return 0

@@ -1,6 +1,6 @@
 """What the role common leaves on a machine."""
 
-testinfra_hosts = ["ansible://node-a", "ansible://node-b"]
+testinfra_hosts = ["ssh://node-a", "ssh://node-b"]
 
 
 def test_services_run_as_a_user_without_a_shell(host):

@@ -262,7 +262,7 @@ class Lab:
             if not wait_until(machine.is_up, BOOT_TIMEOUT_S):
                 tail = (machine.dir / "console.log").read_text(errors="replace")[-1500:]
                 raise RuntimeError(f"{machine.name} did not answer on ssh within {BOOT_TIMEOUT_S:.0f} s:\n{tail}")
-        self.write_known_hosts()
+        self.write_ssh_files()
         return todo
 
     def build_bases(self) -> None:
@@ -305,12 +305,25 @@ class Lab:
         rule = f"ip saddr {self.network} ip daddr != {self.network} masquerade"
         run("nft", f"table ip {self.table} {{ chain out {{ type nat hook postrouting priority srcnat; {rule}\n}}\n}}\n")
 
-    def write_known_hosts(self) -> None:
-        lines = []
+    def write_ssh_files(self) -> None:
+        """known_hosts for Ansible, and ssh_config beside it: `ssh -F ssh_config node-a`."""
+        known, config = [], []
         for spec in self.all_machines:
-            public = self.host_key(spec["name"]).split()
-            lines.append(f"{spec['addresses'][0]},{spec['name']} {public[0]} {public[1]}\n")
-        write(self.known_hosts, "".join(lines))
+            address, name = spec["addresses"][0], spec["name"]
+            known.append(f"{address},{name} {' '.join(self.host_key(name).split()[:2])}\n")
+            config.append(f"Host {name}\n  HostName {address}\n")
+        options = {
+            "User": "root",
+            "IdentityFile": self.ssh_key,
+            "UserKnownHostsFile": self.known_hosts,
+            "StrictHostKeyChecking": "yes",
+            "ControlMaster": "auto",
+            "ControlPath": self.dir / "ssh-%C",
+            "ControlPersist": "60s",
+        }
+        config.append("Host *\n" + "".join(f"  {key} {value}\n" for key, value in options.items()))
+        write(self.known_hosts, "".join(known))
+        write(self.known_hosts.with_name("ssh_config"), "".join(config))
 
     def down(self) -> list[str]:
         """Remove the chosen machines; with all of them, the network and the lab's folder too."""

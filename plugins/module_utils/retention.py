@@ -239,19 +239,20 @@ class _Walked:
 class _Indexed:
     """Clips as the recorder's index names them."""
 
-    _SELECT = "SELECT path, start, end, bytes, importance FROM clips"
+    _SELECT = 'SELECT path, start, "end", bytes, importance FROM clips'
 
     def __init__(self, index: Path) -> None:
         self._connection = open_index_read_only(index)
 
     def older_than(self, end: float) -> Iterator[Clip]:
         marks = ", ".join("?" * len(IMPORTANCE_ORDER))
-        query = f"{self._SELECT} WHERE end < ? AND importance IN ({marks}) ORDER BY start"
+        query = f'{self._SELECT} WHERE "end" < ? AND importance IN ({marks}) ORDER BY start'
         return self._clips(query, (end, *IMPORTANCE_ORDER))
 
     def least_important(self, end: float) -> Iterator[Clip]:
         for importance in IMPORTANCE_ORDER:
-            yield from self._clips(f"{self._SELECT} WHERE importance = ? AND end < ? ORDER BY start", (importance, end))
+            query = f'{self._SELECT} WHERE importance = ? AND "end" < ? ORDER BY start'
+            yield from self._clips(query, (importance, end))
 
     def total_bytes(self) -> int:
         (total,) = self._connection.execute("SELECT coalesce(sum(bytes), 0) FROM clips").fetchone()

@@ -1,88 +1,29 @@
 """Retention as its users see it: what goes, in which order, and what is never touched."""
 
 import fcntl
-import hashlib
 import os
 import sqlite3
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cllmh_node.recordings import MARKER, BusyError, RetentionError, Root, Space
 from cllmh_node.retention import Plan, Policy, act, plan, prune
-
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp()
-HOUR_S = 3600.0
-DAY_S = 24 * HOUR_S
-CLIP_BYTES = 10_000
+from unit.recordings_folder import CLIP_BYTES, DAY_S, HOUR_S, NOW, Recordings, tree_hash
 
 
-class Recordings:
-    """A recordings folder with an index beside it, filled clip by clip."""
+def make_plan(recordings: Recordings, policy: Policy, *, indexed: bool = True) -> Plan:
+    with Root(recordings.root) as root:
+        return plan(root, policy, recordings.index if indexed else None, NOW)
 
-    def __init__(self, folder: Path) -> None:
-        self.root = folder / "recordings"
-        self.root.mkdir(parents=True)
-        (self.root / MARKER).touch()
-        self.index = folder / "index.db"
-        with sqlite3.connect(self.index) as connection:
-            connection.execute(
-                "CREATE TABLE clips (id INTEGER PRIMARY KEY, camera TEXT, path TEXT UNIQUE, start REAL, end REAL,"
-                " bytes INTEGER, importance TEXT, peak_score REAL, labels TEXT)"
-            )
-        connection.close()
 
-    def add(self, age_s: float, importance: str = "motion", camera: str = "gate", size_bytes: int = CLIP_BYTES) -> str:
-        """Add a clip of 10 s that ended `age_s` before NOW; return its path."""
-        end = NOW - age_s
-        start = datetime.fromtimestamp(end - 10, UTC)
-        stamp = start.strftime("%Y%m%dT%H%M%S.%f")[:-3]
-        path = f"{camera}/{start:%Y-%m-%d}/{stamp}Z.mp4"
-        file = self.root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(b"v" * size_bytes)
-        os.utime(file, (end, end))
-        connection = sqlite3.connect(self.index)
-        with connection:
-            connection.execute(
-                "INSERT INTO clips (camera, path, start, end, bytes, importance) VALUES (?, ?, ?, ?, ?, ?)",
-                (camera, path, end - 10, end, size_bytes, importance),
-            )
-        connection.close()
-        return path
-
-    def plan(self, policy: Policy, *, indexed: bool = True) -> Plan:
-        with Root(self.root) as root:
-            return plan(root, policy, self.index if indexed else None, NOW)
-
-    def planned(self, policy: Policy, *, indexed: bool = True) -> list[str]:
-        return [deletion.clip.path for deletion in self.plan(policy, indexed=indexed).deletions]
-
-    def rows(self) -> set[str]:
-        connection = sqlite3.connect(self.index)
-        found = {path for (path,) in connection.execute("SELECT path FROM clips")}
-        connection.close()
-        return found
-
-    def files(self) -> set[str]:
-        return {str(path.relative_to(self.root)) for path in self.root.rglob("*.mp4")}
+def planned(recordings: Recordings, policy: Policy, *, indexed: bool = True) -> list[str]:
+    return [deletion.clip.path for deletion in make_plan(recordings, policy, indexed=indexed).deletions]
 
 
 @pytest.fixture
 def recordings(tmp_path: Path) -> Recordings:
     return Recordings(tmp_path)
-
-
-def tree_hash(folder: Path) -> str:
-    """Return a hash of names, contents, modes and times of all below a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        found = path.lstat()
-        digest.update(f"{path} {found.st_mode} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_size}".encode())
-        if path.is_file():
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def with_space(monkeypatch: pytest.MonkeyPatch, used_bytes: int, free_bytes: int, inodes_used: int = 0) -> None:
@@ -96,20 +37,20 @@ def test_the_lesser_class_goes_first_and_in_it_the_oldest(recordings: Recordings
     old_object = recordings.add(9 * HOUR_S, "object")
     new_motion, old_motion = recordings.add(2 * HOUR_S), recordings.add(8 * HOUR_S)
     continuous = recordings.add(1 * HOUR_S, "continuous")
-    assert recordings.planned(Policy(max_bytes=0)) == [continuous, old_motion, new_motion, old_object]
+    assert planned(recordings, Policy(max_bytes=0)) == [continuous, old_motion, new_motion, old_object]
 
 
 def test_no_more_goes_than_the_quota_asks_for(recordings: Recordings) -> None:
     paths = [recordings.add(hours * HOUR_S) for hours in (5, 4, 3, 2, 1)]
-    assert recordings.planned(Policy(max_bytes=3 * CLIP_BYTES)) == paths[:2]
-    assert recordings.planned(Policy(max_bytes=3 * CLIP_BYTES - 1)) == paths[:3]
-    assert recordings.planned(Policy(max_bytes=5 * CLIP_BYTES)) == []
+    assert planned(recordings, Policy(max_bytes=3 * CLIP_BYTES)) == paths[:2]
+    assert planned(recordings, Policy(max_bytes=3 * CLIP_BYTES - 1)) == paths[:3]
+    assert planned(recordings, Policy(max_bytes=5 * CLIP_BYTES)) == []
 
 
 def test_pinned_clips_stay_whatever_the_policy_says(recordings: Recordings) -> None:
     pinned = recordings.add(100 * DAY_S, "pinned")
     motion = recordings.add(50 * DAY_S)
-    found = recordings.plan(Policy(max_bytes=0, max_age_s=DAY_S))
+    found = make_plan(recordings, Policy(max_bytes=0, max_age_s=DAY_S))
     assert [deletion.clip.path for deletion in found.deletions] == [motion]
     assert found.short_bytes == CLIP_BYTES
     assert pinned in recordings.files()
@@ -117,20 +58,20 @@ def test_pinned_clips_stay_whatever_the_policy_says(recordings: Recordings) -> N
 
 def test_a_class_nobody_knows_is_kept(recordings: Recordings) -> None:
     recordings.add(100 * DAY_S, "evidence")
-    assert recordings.planned(Policy(max_bytes=0, max_age_s=DAY_S)) == []
+    assert planned(recordings, Policy(max_bytes=0, max_age_s=DAY_S)) == []
 
 
 def test_a_clip_that_has_just_ended_is_protected(recordings: Recordings) -> None:
     recordings.add(30)
     old = recordings.add(90)
-    assert recordings.planned(Policy(max_bytes=0, min_age_s=60)) == [old]
-    assert recordings.planned(Policy(max_bytes=0, min_age_s=60), indexed=False) == [old]
+    assert planned(recordings, Policy(max_bytes=0, min_age_s=60)) == [old]
+    assert planned(recordings, Policy(max_bytes=0, min_age_s=60), indexed=False) == [old]
 
 
 def test_old_clips_go_by_age_and_count_for_the_quota(recordings: Recordings) -> None:
     old = recordings.add(10 * DAY_S, "object")
     young = [recordings.add(hours * HOUR_S) for hours in (3, 2, 1)]
-    found = recordings.plan(Policy(max_age_s=7 * DAY_S, max_bytes=2 * CLIP_BYTES))
+    found = make_plan(recordings, Policy(max_age_s=7 * DAY_S, max_bytes=2 * CLIP_BYTES))
     assert [(deletion.clip.path, deletion.reason) for deletion in found.deletions] == [
         (old, "max_age"),
         (young[0], "quota"),
@@ -140,31 +81,31 @@ def test_old_clips_go_by_age_and_count_for_the_quota(recordings: Recordings) -> 
 def test_the_free_space_floor_decides_how_much_goes(recordings: Recordings, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [recordings.add(hours * HOUR_S) for hours in (5, 4, 3, 2)]
     with_space(monkeypatch, used_bytes=90_000, free_bytes=10_000)
-    assert recordings.planned(Policy(min_free_bytes=30_000)) == paths[:2]
-    assert recordings.planned(Policy(max_used_percent=60)) == paths[:3]
-    assert recordings.planned(Policy(min_free_bytes=30_000, max_used_percent=60)) == paths[:3]
-    assert recordings.planned(Policy(min_free_bytes=10_000, max_used_percent=90)) == []
+    assert planned(recordings, Policy(min_free_bytes=30_000)) == paths[:2]
+    assert planned(recordings, Policy(max_used_percent=60)) == paths[:3]
+    assert planned(recordings, Policy(min_free_bytes=30_000, max_used_percent=60)) == paths[:3]
+    assert planned(recordings, Policy(min_free_bytes=10_000, max_used_percent=90)) == []
 
 
 def test_inodes_run_out_like_bytes(recordings: Recordings, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [recordings.add(hours * HOUR_S, size_bytes=1) for hours in (5, 4, 3)]
     with_space(monkeypatch, used_bytes=1000, free_bytes=99_000, inodes_used=902)
-    assert recordings.planned(Policy(max_used_percent=90)) == paths[:2]
+    assert planned(recordings, Policy(max_used_percent=90)) == paths[:2]
 
 
 def test_without_an_index_the_oldest_goes_first_over_all_cameras(recordings: Recordings) -> None:
     third = recordings.add(1 * DAY_S, camera="gate")
     first = recordings.add(3 * DAY_S, camera="yard")
     second = recordings.add(2 * DAY_S, camera="gate")
-    assert recordings.planned(Policy(max_bytes=0), indexed=False) == [first, second, third]
+    assert planned(recordings, Policy(max_bytes=0), indexed=False) == [first, second, third]
 
 
 def test_the_plan_writes_nothing(recordings: Recordings) -> None:
     for hours in (30, 20, 10):
         recordings.add(hours * HOUR_S)
     before = tree_hash(recordings.root.parent)
-    assert len(recordings.planned(Policy(max_bytes=0))) == 3
-    assert len(recordings.planned(Policy(max_bytes=0), indexed=False)) == 3
+    assert len(planned(recordings, Policy(max_bytes=0))) == 3
+    assert len(planned(recordings, Policy(max_bytes=0), indexed=False)) == 3
     assert tree_hash(recordings.root.parent) == before
 
 
@@ -232,7 +173,7 @@ def test_nothing_is_deleted_through_a_symbolic_link(recordings: Recordings, tmp_
     assert outcome.deleted == ()
     assert "is a link" in outcome.failed[0][1]
     assert (outside / path.removeprefix("gate/")).exists()
-    assert recordings.planned(Policy(max_bytes=0), indexed=False) == []
+    assert planned(recordings, Policy(max_bytes=0), indexed=False) == []
 
 
 def test_a_link_in_place_of_a_clip_is_left_alone(recordings: Recordings, tmp_path: Path) -> None:
@@ -241,20 +182,14 @@ def test_a_link_in_place_of_a_clip_is_left_alone(recordings: Recordings, tmp_pat
     precious.write_text("keep me")
     (recordings.root / path).unlink()
     (recordings.root / path).symlink_to(precious)
-    assert recordings.planned(Policy(max_bytes=0), indexed=False) == []
+    assert planned(recordings, Policy(max_bytes=0), indexed=False) == []
     assert prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW).deleted == ()
     assert precious.exists()
 
 
 @pytest.mark.parametrize("path", ["../../etc/passwd", "/etc/passwd", "gate/../../x.mp4", "gate/2026-01-01/notes.txt"])
 def test_a_row_that_points_elsewhere_is_refused(recordings: Recordings, path: str) -> None:
-    connection = sqlite3.connect(recordings.index)
-    with connection:
-        connection.execute(
-            "INSERT INTO clips (camera, path, start, end, bytes, importance) VALUES ('gate', ?, 1, 2, 3, 'motion')",
-            (path,),
-        )
-    connection.close()
+    recordings.add_row(path, start=1, end=2)
     outcome = prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW)
     assert "is not the path of a clip" in outcome.failed[0][1]
     assert outcome.deleted == ()
@@ -284,7 +219,7 @@ def test_a_mount_below_the_root_is_not_entered(recordings: Recordings) -> None:
         inner.parent.mkdir()
         inner.write_bytes(b"v")
         os.utime(inner, (1, 1))
-        assert recordings.planned(Policy(max_bytes=0), indexed=False) == [path]
+        assert planned(recordings, Policy(max_bytes=0), indexed=False) == [path]
         outcome = prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW)
         assert [deletion.clip.path for deletion in outcome.deleted] == [path]
         assert "is a mount" in outcome.failed[0][1]
@@ -347,7 +282,7 @@ def test_rows_the_recorder_has_not_checkpointed_yet_are_seen(recordings: Recordi
     recorder = sqlite3.connect(recordings.index)
     recorder.execute("PRAGMA journal_mode=WAL")
     path = recordings.add(5 * DAY_S)
-    assert recordings.planned(Policy(max_bytes=0)) == [path]
+    assert planned(recordings, Policy(max_bytes=0)) == [path]
     recorder.close()
 
 

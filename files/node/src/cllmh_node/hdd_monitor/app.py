@@ -25,8 +25,8 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 
 _CLIPS = """
-SELECT path, camera, start, end, bytes, importance, peak_score, labels FROM clips
-WHERE (:from IS NULL OR end > :from) AND (:to IS NULL OR start < :to) AND (:camera IS NULL OR camera = :camera)
+SELECT path, camera, start, "end", bytes, importance, peak_score, labels FROM clips
+WHERE (:from IS NULL OR "end" > :from) AND (:to IS NULL OR start < :to) AND (:camera IS NULL OR camera = :camera)
 ORDER BY start DESC LIMIT :limit
 """
 

@@ -4,12 +4,13 @@ import contextlib
 import json
 import sqlite3
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 
+from cllmh_node.clips.naming import iso_time
 from cllmh_node.recordings import RetentionError, Root, Space
 from cllmh_node.retention import open_index_read_only
 
@@ -149,6 +150,4 @@ def read_recorder_status(path: Path, now: float) -> RecorderStatus:
 
 def iso(moment: float | None) -> str | None:
     """Return unix seconds as ISO 8601 in UTC with milliseconds."""
-    if moment is None:
-        return None
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if moment is None else iso_time(moment)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Test machines for CLLMH: real Debian systems in systemd-nspawn on a private bridge.
 
-Usage: ``lab.py up|down|plan < lab.json`` (root; standard library only).
+Usage: ``lab.py up|down|check < lab.json`` (root; standard library only).
 
 The configuration read from standard input::
 
@@ -12,7 +12,7 @@ The configuration read from standard input::
      "machines": [{"name": "hub", "release": "trixie", "addresses": ["10.77.0.10"]}], "reset": false}
 
 ``up`` makes what is missing and clears what a killed run left; ``down`` removes machines, mounts, bridge and
-NAT rules of this lab and nothing else; ``plan`` says whether ``up`` would change something. The answer on standard
+NAT rules of this lab and nothing else; ``check`` says whether this machine can hold it. The answer on standard
 output is one JSON object: ``{"changed": bool, "actions": [...]}``. Progress goes to standard error. Exit codes: 0 done,
 1 failed on the way, 2 refused before anything was made.
 """
@@ -221,35 +221,38 @@ class Lab:
     def releases(self) -> list[str]:
         return sorted({m.release for m in self.machines})
 
-    def refuse_what_cannot_work(self) -> None:
-        """Raise Refused, with the remedy, before anything is made."""
+    def check(self) -> list[str]:
+        """Raise Refused, with the remedy, where this machine cannot hold the lab; makes nothing."""
         if os.geteuid() != 0:
             raise Refused("the lab needs root (machines, mounts, a bridge): run it as root or with sudo")
+        there = next(p for p in (self.cache_dir, *self.cache_dir.parents) if p.exists())
+        free = shutil.disk_usage(there).free
+        if free < NEEDED_FREE_BYTES:
+            raise Refused(
+                f"{there} has {free / 1024**3:.1f} GiB free and the lab needs {NEEDED_FREE_BYTES / 1024**3:.0f} GiB: "
+                "make room, or set lab_cache_dir and lab_dir"
+            )
+        for network, device in ipv4_routes():
+            if device != self.bridge and network.prefixlen and network.overlaps(self.network):
+                raise Refused(
+                    f"the lab's network {self.network} clashes with {network} on {device}: "
+                    "choose another with CLLMH_LAB=<number from 0 to 254>"
+                )
+        return []
+
+    def check_commands(self) -> None:
+        """Raise Refused where a command is missing that the lab is made with."""
         missing = [c for c in ("systemd-nspawn", "mmdebstrap", "ip", "nft", "ssh-keygen") if not shutil.which(c)]
         if missing:
             raise Refused(
                 f"missing commands: {', '.join(missing)}; "
                 "apt-get install systemd-container mmdebstrap iproute2 nftables openssh-client"
             )
-        self.cache_dir.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self.cache_dir).free
-        if free < NEEDED_FREE_BYTES:
-            raise Refused(
-                f"{self.cache_dir} has {free / 1024**3:.1f} GiB free and the lab needs "
-                f"{NEEDED_FREE_BYTES / 1024**3:.0f} GiB: make room or set lab_cache_dir and lab_dir"
-            )
-        for route in json.loads(run("ip", "-json", "route", "show", "table", "all").stdout or "[]"):
-            dst, dev = route.get("dst", "default"), route.get("dev", "")
-            if dst == "default" or dev == self.bridge or ":" in dst:
-                continue
-            if ipaddress.ip_network(dst, strict=False).overlaps(self.network):
-                raise Refused(
-                    f"the lab's network {self.network} clashes with the route {dst} on {dev}: "
-                    f"choose another lab with CLLMH_LAB=<0..254>"
-                )
 
     def up(self) -> list[str]:
-        self.refuse_what_cannot_work()
+        self.check()
+        self.check_commands()
+        self.cache_dir.mkdir(parents=True, exist_ok=True)
         todo = self.plan()
         self.build_bases()
         self.make_network()
@@ -351,6 +354,14 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
     path.chmod(mode)
 
 
+def ipv4_routes() -> Iterator[tuple[ipaddress.IPv4Network, str]]:
+    """Networks this machine has routes to, with their devices; /proc/net/route has them in little-endian hex."""
+    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+        device, destination, *_, mask, _mtu, _window, _irtt = line.split()
+        address, netmask = (ipaddress.IPv4Address(bytes.fromhex(x)[::-1]) for x in (destination, mask))
+        yield ipaddress.IPv4Network(f"{address}/{netmask}"), device
+
+
 def ssh_key(path: Path, comment: str) -> str:
     """Public key of an ed25519 pair, which is made where it is missing."""
     public = path.with_name(f"{path.name}.pub")
@@ -395,13 +406,14 @@ def mounts_below(folder: Path) -> Iterator[str]:
 
 def main() -> int:
     verb = sys.argv[1] if len(sys.argv) == 2 else ""
-    if verb not in ("up", "down", "plan"):
-        print("usage: lab.py up|down|plan < lab.json", file=sys.stderr)
+    if verb not in ("up", "down", "check"):
+        print("usage: lab.py up|down|check < lab.json", file=sys.stderr)
         return 2
     lab = Lab(json.load(sys.stdin))
     try:
-        if os.geteuid() != 0:
-            lab.refuse_what_cannot_work()
+        if verb == "check" or os.geteuid() != 0:
+            lab.check()
+            return 0
         lab.dir.parent.mkdir(parents=True, exist_ok=True)
         with (lab.dir.parent / f"{lab.index}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -9,7 +9,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from cllmh_hub import log
-from cllmh_hub.api.answering import answer
+from cllmh_hub.api.answering import answer, require_json
 from cllmh_hub.config import Node, Site
 from cllmh_hub.contract.answers import ErrorAnswer
 from cllmh_hub.contract.reports import Report, ReportStored
@@ -30,6 +30,9 @@ def _find_sender() -> None:
         log.event(_logger, "report_token_refused", level=logging.WARNING, address=request.remote_addr)
         raise ApiError(401, "token_unknown", "Send `Authorization: Bearer TOKEN` with this node's token.")
     g.sender = sender
+
+
+blueprint.before_request(require_json)
 
 
 @blueprint.post(

@@ -7,7 +7,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from cllmh_hub import log
-from cllmh_hub.api.answering import PEOPLE_ERRORS, answer
+from cllmh_hub.api.answering import PEOPLE_ERRORS, answer, require_json
 from cllmh_hub.contract.answers import ErrorAnswer, SessionAnswer
 from cllmh_hub.contract.queries import Login
 from cllmh_hub.errors import ApiError
@@ -16,6 +16,7 @@ from cllmh_hub.people import Person
 from cllmh_hub.services import services
 
 blueprint = APIBlueprint("session", __name__, abp_tags=[Tag(name="session")])
+blueprint.before_request(require_json)
 _logger = logging.getLogger(__name__)
 
 

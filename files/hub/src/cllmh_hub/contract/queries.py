@@ -9,7 +9,8 @@ from cllmh_hub.contract.times import UtcTime
 
 Kind = Literal["node", "dvr", "router"]
 Severity = Literal["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"]
-Cursor = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,17}\.[0-9]{1,18}$")]
+# Milliseconds since 1970 and a row's number; as many digits as times until the year 5138 have.
+Cursor = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,14}\.[0-9]{1,18}$")]
 """Where a page ended: the `next` of the page before."""
 
 

@@ -25,10 +25,14 @@ ClipPath = Annotated[
 """A clip's file, relative to the node's recordings: `gate/2026-11-22/20261122T030405.678Z.mp4`."""
 
 
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""As much as a database's number holds."""
+
+
 class Model(BaseModel):
     """A part of a report; unknown fields are kept."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
 
 class CameraError(Model):
@@ -42,13 +46,13 @@ class CameraStatus(Model):
     """One camera as its recorder sees it; sent on each change and every 60 s."""
 
     camera: Name
-    channel: int | None = Field(default=None, ge=1, description="Channel of the DVR, from 1.")
+    channel: int | None = Field(default=None, ge=1, le=65535, description="Channel of the DVR, from 1.")
     state: CameraState
     since: UtcTime = Field(description="When the camera entered this state.")
     last_frame_at: UtcTime | None = None
     codec: str | None = Field(default=None, max_length=32)
-    width: int | None = Field(default=None, ge=1, description="Pixels.")
-    height: int | None = Field(default=None, ge=1, description="Pixels.")
+    width: int | None = Field(default=None, ge=1, le=65535, description="Pixels.")
+    height: int | None = Field(default=None, ge=1, le=65535, description="Pixels.")
     fps: float | None = Field(default=None, ge=0, description="Frames a second.")
     error: CameraError | None = None
 
@@ -60,7 +64,7 @@ class ClipClosed(Model):
     path: ClipPath
     start: UtcTime
     end: UtcTime
-    bytes: int = Field(ge=0)
+    bytes: Count
     importance: Importance
     peak_score: float | None = Field(default=None, description="The detector's highest score in the clip.")
     labels: list[Annotated[str, StringConstraints(max_length=64)]] = Field(default_factory=list, max_length=100)
@@ -85,8 +89,8 @@ class Gap(Model):
 class CameraUsage(Model):
     """What one camera's clips take on the node's disk."""
 
-    bytes: int = Field(ge=0)
-    clips: int = Field(ge=0)
+    bytes: Count
+    clips: Count
     oldest: UtcTime | None = None
 
 
@@ -94,20 +98,20 @@ class LastPrune(Model):
     """The latest time that clips were deleted to make room."""
 
     at: UtcTime
-    deleted: int = Field(ge=0, description="Clips.")
-    freed_bytes: int = Field(ge=0)
+    deleted: Count = Field(description="Clips.")
+    freed_bytes: Count
 
 
 class Disk(Model):
     """The disk that holds the recordings; sent every 60 s and when its state changes."""
 
     path: str = Field(max_length=300)
-    total_bytes: int = Field(ge=0)
-    used_bytes: int = Field(ge=0)
-    free_bytes: int = Field(ge=0)
+    total_bytes: Count
+    used_bytes: Count
+    free_bytes: Count
     used_percent: float = Field(ge=0, le=100)
-    inodes_total: int = Field(ge=0)
-    inodes_free: int = Field(ge=0)
+    inodes_total: Count
+    inodes_free: Count
     state: DiskState
     cameras: dict[Name, CameraUsage] = Field(default_factory=dict)
     last_prune: LastPrune | None = None

@@ -1,0 +1,119 @@
+"""The overview of all sites."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from unit.hub.helpers import Browser, Clock, Reporter, clip, disk, status
+
+
+def sites(browser: Browser) -> list[dict[str, Any]]:
+    response = browser.get("/api/v1/sites")
+    assert response.status_code == 200
+    items: list[dict[str, Any]] = response.get_json()["items"]
+    return items
+
+
+def test_a_site_that_never_reported_is_shown_as_such(nadia: Browser) -> None:
+    assert sites(nadia)[1] == {
+        "name": "site-b",
+        "title": "Gudang Mawar",
+        "timezone": "Asia/Makassar",
+        "routers": [],
+        "nodes": [
+            {
+                "name": "node-b",
+                "online": False,
+                "last_report_at": None,
+                "disk": None,
+                "cameras": [
+                    {
+                        "name": name,
+                        "state": "unknown",
+                        "since": None,
+                        "last_frame_at": None,
+                        "last_clip_at": None,
+                        "error": None,
+                    }
+                    for name in ("shop", "store")
+                ],
+            }
+        ],
+    }
+
+
+def test_a_camera_is_shown_with_its_state_and_its_last_clip(nadia: Browser, node_a: Reporter) -> None:
+    node_a.report("camera_status", status(state="recording"))
+    node_a.report("clip_closed", clip(minute=2))
+    node_a.report("clip_closed", clip(minute=1))
+    assert sites(nadia)[0]["nodes"][0]["cameras"][0] == {
+        "name": "gate",
+        "state": "recording",
+        "since": "2026-11-22T03:00:00.000Z",
+        "last_frame_at": "2026-11-22T03:04:05.000Z",
+        "last_clip_at": "2026-11-22T03:02:12.500Z",
+        "error": None,
+    }
+
+
+def test_a_lost_camera_is_shown_with_the_cause(nadia: Browser, node_a: Reporter) -> None:
+    lost = status(state="lost", last_frame_at=None, error={"cause": "auth_failed", "text": "401 Unauthorized"})
+    node_a.report("camera_status", lost)
+    camera = sites(nadia)[0]["nodes"][0]["cameras"][0]
+    assert (camera["state"], camera["error"]) == ("lost", {"cause": "auth_failed", "text": "401 Unauthorized"})
+
+
+def test_a_camera_that_came_back_has_no_error_any_more(nadia: Browser, node_a: Reporter, clock: Clock) -> None:
+    node_a.report("camera_status", status(state="lost", error={"cause": "network", "text": "gone"}))
+    clock.forward(1)
+    node_a.report("camera_status", status(state="quiet"))
+    assert sites(nadia)[0]["nodes"][0]["cameras"][0]["error"] is None
+
+
+def test_a_late_report_does_not_hide_a_newer_one(nadia: Browser, node_a: Reporter, clock: Clock) -> None:
+    late_status = node_a.envelope("camera_status", status(state="lost"))
+    late_disk = node_a.envelope("disk", disk(state="critical"))
+    clock.forward(5)
+    node_a.report("camera_status", status(state="quiet"))
+    node_a.report("disk", disk(state="ok"))
+    assert node_a.post(late_status).status_code == 202
+    assert node_a.post(late_disk).status_code == 202
+    node = sites(nadia)[0]["nodes"][0]
+    assert (node["cameras"][0]["state"], node["disk"]["state"]) == ("quiet", "ok")
+
+
+@pytest.mark.parametrize(("silent_s", "online"), [(0, True), (180, True), (181, False)])
+def test_a_node_is_online_while_it_reported_within_three_minutes(
+    nadia: Browser, node_a: Reporter, clock: Clock, silent_s: int, online: bool
+) -> None:
+    # The node's clock is wrong by a day: only the hub's own counts.
+    node_a.report("disk", disk(), at="2026-11-21T00:00:00.000Z")
+    clock.forward(silent_s)
+    node = sites(nadia)[0]["nodes"][0]
+    assert (node["online"], node["last_report_at"]) == (online, "2026-11-22T03:04:05.678Z")
+
+
+def test_a_disk_is_shown_as_reported(nadia: Browser, node_a: Reporter) -> None:
+    pruned = {"at": "2026-11-22T02:00:00.000Z", "deleted": 4, "freed_bytes": 4096}
+    reported = disk(state="warn", used_percent=91.5, last_prune=pruned)
+    node_a.report("disk", reported)
+    assert sites(nadia)[0]["nodes"][0]["disk"] == {**reported, "reported_at": "2026-11-22T03:04:05.678Z"}
+
+
+def test_a_router_is_shown_at_its_site_with_its_name(nadia: Browser, tmp_path: Path) -> None:
+    router = {"name": "router-a", "site": "site-a", "ddns_name": "abc.sn.mynetname.net", "status": "updated"}
+    (tmp_path / "routers.d" / "router-a.json").write_text(json.dumps(router))
+    assert sites(nadia)[0]["routers"] == [
+        {"name": "router-a", "ddns_name": "abc.sn.mynetname.net", "status": "updated"}
+    ]
+    assert sites(nadia)[1]["routers"] == []
+
+
+def test_a_broken_router_file_is_logged_and_hides_no_other(
+    nadia: Browser, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "routers.d" / "broken.json").write_text("{")
+    (tmp_path / "routers.d" / "router-a.json").write_text('{"name": "router-a", "site": "site-a"}')
+    assert sites(nadia)[0]["routers"] == [{"name": "router-a", "ddns_name": None, "status": None}]
+    assert "router_file_unusable" in [record.getMessage() for record in caplog.records]

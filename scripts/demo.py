@@ -56,7 +56,9 @@ def show(facts: dict[str, Any], steps: Steps) -> None:
         print(f"  DDNS      {router}: {name}")
     print("\nTimes     ", ", ".join(f"{step} {clock(s)}" for step, s in steps.seconds.items()))
     print("Total     ", clock(steps.total_seconds()))
-    print(f"\nssh -F build/lab/{machine.lab_index()}/ssh_config node-a    looks inside; `make demo-down` removes it all")
+    print(
+        f"\nssh -F build/lab/{machine.lab_index()}/ssh_config node-a    looks inside; `make demo-down` removes it all"
+    )
 
 
 def down(index: int) -> int:

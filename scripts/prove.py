@@ -50,9 +50,7 @@ class Hub:
         self.http.verify = str(ca_file)
         self.http.trust_env = False
         self.http.headers["X-Requested-With"] = "cllmh"
-        answer = self.http.post(
-            f"{url}/api/v1/session", json={"username": username, "password": password}, timeout=10
-        )
+        answer = self.http.post(f"{url}/api/v1/session", json={"username": username, "password": password}, timeout=10)
         answer.raise_for_status()
 
     def get(self, path: str, **query: Any) -> Any:
@@ -89,7 +87,7 @@ def lead_s(start: float) -> float | None:
 
 def play(data: bytes) -> tuple[int, float, float]:
     """Decode a clip to its end: frames, seconds, and how much more its end moves than its first second."""
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), mode="r") as container:
         stream = container.streams.video[0]
         previous, moves, last = None, [], 0.0
         for frame in container.decode(stream):
@@ -114,7 +112,9 @@ def prove_clip(hub: Hub, site: str, camera: str, deadline: float) -> dict[str, A
     if len(data) != clip["bytes"]:
         raise NotProvedError(f"clip {clip['id']} of {camera}: {len(data)} bytes came, the index says {clip['bytes']}")
     if abs(length - clip["seconds"]) > 1.5:
-        raise NotProvedError(f"clip {clip['id']} of {camera} plays {length:.1f} s, the index says {clip['seconds']:.1f}")
+        raise NotProvedError(
+            f"clip {clip['id']} of {camera} plays {length:.1f} s, the index says {clip['seconds']:.1f}"
+        )
     if movement <= 0.002:
         raise NotProvedError(f"clip {clip['id']} of {camera} does not begin still and then move ({movement:.4f})")
     lead = lead_s(seconds(clip["start"]))
@@ -127,7 +127,7 @@ class Lab:
 
     def __init__(self, index: int) -> None:
         self.dir = ROOT / "build" / "lab" / str(index)
-        command = [ROOT / ".venv/bin/ansible-inventory", "-i", ROOT / "inventory/lab", "--list"]
+        command = [str(ROOT / ".venv/bin/ansible-inventory"), "-i", str(ROOT / "inventory/lab"), "--list"]
         listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
         self.groups = json.loads(listing.stdout)
         self.hosts: dict[str, dict[str, Any]] = self.groups["_meta"]["hostvars"]
@@ -143,6 +143,16 @@ class Lab:
             ["ssh", "-F", str(self.dir / "ssh_config"), name, *command], check=True, timeout=30, capture_output=True
         )
 
+    def cameras(self, channel: int) -> list[tuple[str, str]]:
+        """(site, camera) of all cameras on this channel of their DVR."""
+        nodes = [self.hosts[node] for node in self.groups["nodes"]["hosts"]]
+        return [
+            (node["common_site"], camera["name"])
+            for node in nodes
+            for camera in node["motion_recorder_cameras"]
+            if camera["channel"] == channel
+        ]
+
     def mark(self, mark: str) -> list[tuple[str, str]]:
         """Have each node, DVR and router write one line with the mark; returns (site, host) of each."""
         expected = []
@@ -152,7 +162,9 @@ class Lab:
             site = self.hosts[node]["common_site"]
             self.ssh(node, "logger", "-t", "cllmh-proof", f"{mark}")
             send = ["python3", "/opt/lab/send_syslog.py", "--to", self.address(node)]
-            self.ssh(dvr, *send, "--from", self.address(dvr), "--port", "5514", "--format", "rfc3164", "--host", dvr, mark)
+            self.ssh(
+                dvr, *send, "--from", self.address(dvr), "--port", "5514", "--format", "rfc3164", "--host", dvr, mark
+            )
             self.ssh(dvr, *send, "--from", self.address(router), "--port", "5515", "--format", "routeros",
                      "--host", router, mark)  # fmt: skip
             expected += [(site, node), (site, dvr), (site, router)]
@@ -171,7 +183,8 @@ def prove(index: int) -> dict[str, Any]:
     mark = f"proof-{uuid.uuid4().hex[:12]}"
     expected = lab.mark(mark)
     cameras = {
-        lab.hosts[node]["common_site"]: lab.hosts[node]["motion_recorder_cameras"] for node in lab.groups["nodes"]["hosts"]
+        lab.hosts[node]["common_site"]: lab.hosts[node]["motion_recorder_cameras"]
+        for node in lab.groups["nodes"]["hosts"]
     }
     walking = [(site, camera["name"]) for site, found in cameras.items() for camera in found if camera["channel"] == 1]
     still = [(site, camera["name"]) for site, found in cameras.items() for camera in found if camera["channel"] == 2]

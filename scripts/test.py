@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""`make test`: everything that must pass. ``test.py [roles [NAME...] | e2e]`` runs one part.
+
+The tests have a lab of their own (number CLLMH_TEST_LAB, 1 unless told), so that a demo may go on beside them.
+KEEP=1 leaves the lab running after the end-to-end part.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import machine
+from steps import BUILD, ROOT, StepFailedError, Steps, clock
+
+BIN = ROOT / ".venv/bin"
+PLAYBOOK = str(BIN / "ansible-playbook")
+PYTHON = str(BIN / "python")
+NO_CHANGE_TARGET_S = 45
+PYTEST_COUNTS = re.compile(r"^=+ .*?\b(\d+) passed\b.* in [\d.]+s.*=+$", re.MULTILINE)
+VITEST_COUNTS = re.compile(r"^\s*Tests\s+(\d+) passed", re.MULTILINE)
+
+
+class Run:
+    """One run of tests: its steps, its lab, and what it counted."""
+
+    def __init__(self, total: int) -> None:
+        index = int(os.environ.get("CLLMH_TEST_LAB", "1"))
+        machine.check(index)
+        self.index = index
+        self.env = {
+            "CLLMH_LAB": str(index),
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_FORCE_COLOR": "0",
+            "NO_COLOR": "1",
+            "PATH": f"{BIN}:{os.environ['PATH']}:/usr/sbin:/sbin",
+            "CLLMH_PROOF": str(BUILD / "e2e.json"),
+        }
+        self.steps = Steps("test", total)
+        self.passed = 0
+
+    def step(self, title: str, *command: str) -> str:
+        """Run a step and return its output; count the tests it reports."""
+        self.steps.run(title, *command, env=self.env)
+        newest = max((BUILD / "log").glob(f"test-{self.steps.done:02d}-*.log"), key=lambda p: p.stat().st_mtime)
+        output = newest.read_text(encoding="utf-8", errors="replace")
+        counts = [int(n) for pattern in (PYTEST_COUNTS, VITEST_COUNTS) for n in pattern.findall(output)]
+        self.passed += sum(counts)
+        for line in output.splitlines():
+            if line.startswith("SKIPPED"):
+                print(f"      {line}")
+        return output
+
+    def playbook(self, title: str, name: str, *arguments: str) -> str:
+        """Run a playbook as a step."""
+        return self.step(title, PLAYBOOK, f"playbooks/{name}.yml", *arguments)
+
+    def remove_lab(self) -> None:
+        """Remove machines, also those that a killed run left behind."""
+        self.playbook("Remove the test lab", "lab", "-e", "lab_state=absent")
+
+
+def expect_no_change(title: str, output: str) -> None:
+    """Raise StepFailedError where a play changed something."""
+    changed = re.findall(r"^(\S+)\s*: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)
+    busy = [host for host, count in changed if count != "0"]
+    if not changed or busy:
+        print(f"{title}: changed on {', '.join(busy) or 'no host at all ran'}")
+        raise StepFailedError(title)
+
+
+def expect_no_secret(outputs: list[str], state: Path) -> None:
+    """Raise StepFailedError where a token, a password or a key stands in an output."""
+    files = [*state.glob("tokens/*"), *state.glob("users/*"), *state.glob("pki/**/*.key")]
+    secrets = {
+        line for file in files for line in file.read_text().splitlines() if len(line) > 11 and "-----" not in line
+    }
+    for host in ("node-a", "node-b", "router-a", "router-b"):
+        text = (ROOT / f"inventory/lab/host_vars/{host}.yml").read_text(encoding="utf-8")
+        secrets |= set(re.findall(r'password: "(.*)"', text))
+    if len(secrets) < 6:
+        raise StepFailedError("the inventory's secrets were not found, so nothing was proved about them")
+    if any(secret in output for secret in secrets for output in outputs):
+        print("a secret stands in the output of a playbook (see build/log)")
+        raise StepFailedError("secrets")
+
+
+def roles(run: Run, names: list[str]) -> None:
+    """Molecule, every role or the named ones."""
+    chosen = [argument for name in names for argument in ("-s", name)] or ["--all"]
+    output = run.step("Roles on real machines (molecule)", str(BIN / "molecule"), "test", *chosen)
+    for line in output.splitlines():
+        if re.match(r"^\S+\s+: actions=", line):
+            print(f"      {line}")
+
+
+def e2e(run: Run) -> None:
+    """From bare machines to a person in front of the dashboard."""
+    run.playbook("Boot a fresh lab", "lab", "-e", "lab_reset=true")
+    outputs = [run.playbook("Check on bare machines", "site", "--check", "--diff")]
+    outputs.append(run.playbook("Roll out", "site", "--diff"))
+    outputs.append(run.playbook("Roll out again", "site"))
+    expect_no_change("Roll out again", outputs[-1])
+    outputs.append(run.playbook("Check on finished machines", "site", "--check", "--diff"))
+    expect_no_change("Check on finished machines", outputs[-1])
+    expect_no_secret(outputs, BUILD / "lab" / str(run.index) / "state")
+    run.step("Prove clips, logs, disks and names", PYTHON, "scripts/prove.py", "--out", str(BUILD / "e2e.json"))
+    run.step("A person at the dashboard (Playwright)", PYTHON, "-m", "pytest", "tests/e2e")
+    if not os.environ.get("KEEP"):
+        run.remove_lab()
+
+
+def everything() -> Run:
+    """All parts in turn, cheapest first."""
+    run = Run(18)
+    run.step("Prepare this machine", sys.executable, "scripts/machine.py", "--tests")
+    run.step("Lint", "make", "lint")
+    run.step("Unit tests", "make", "test-unit")
+    run.playbook("Stage artifacts", "artifacts")
+    run.playbook("Stage artifacts again", "artifacts")
+    run.remove_lab()
+    run.playbook("Boot the test lab", "lab")
+    run.step("Recorder against a simulated DVR", "make", "test-integration")
+    run.step("Collection archive", "make", "collection")
+    roles(run, [])
+    e2e(run)
+    return run
+
+
+def main() -> int:
+    """Exit code: 0 all passed, 1 something failed, 2 refused before anything was made, 130 interrupted."""
+    part, *names = sys.argv[1:] or ["all"]
+    try:
+        if part == "roles":
+            run = Run(1)
+            roles(run, names)
+        elif part == "e2e":
+            run = Run(8)
+            e2e(run)
+        else:
+            run = everything()
+    except machine.Refused as refusal:
+        print(f"{sys.argv[0]}: {refusal}", file=sys.stderr)
+        return 2
+    except StepFailedError as failure:
+        print(f"FAILED: {failure}")
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; run it again, it clears what is left", file=sys.stderr)
+        return 130
+    seconds = run.steps.seconds
+    if again := seconds.get("roll-out-again"):
+        verdict = "within" if again <= NO_CHANGE_TARGET_S else "ABOVE"
+        print(f"no-change site.yml: {again:.0f} s, {verdict} the target of {NO_CHANGE_TARGET_S} s")
+    (BUILD / "test.json").write_text(json.dumps({"seconds": seconds, "passed": run.passed}, indent=2) + "\n")
+    print("times: " + ", ".join(f"{step} {clock(s)}" for step, s in seconds.items()))
+    print(f"total: {clock(run.steps.total_seconds())}")
+    print(f"{run.passed} passed, 0 failed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,7 +4,6 @@ An error names the file, the key, the value and what would be right, one line fo
 """
 
 import difflib
-import os
 import re
 import stat
 from pathlib import Path
@@ -72,7 +71,7 @@ def read_secret(path: Path) -> str:
     Raises ConfigError when it is missing, empty, or readable by everybody.
     """
     try:
-        mode = stat.S_IMODE(os.stat(path).st_mode)
+        mode = stat.S_IMODE(path.stat().st_mode)
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: the secret cannot be read: {error.strerror}") from error

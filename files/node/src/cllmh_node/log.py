@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 _PLAIN = re.compile(r"[\w.:/+@%-]+")
@@ -28,8 +29,11 @@ def messages() -> dict[str, dict[str, str]]:
     return catalogue
 
 
+ExcInfo = bool | tuple[type[BaseException], BaseException, TracebackType | None]
+
+
 def event(
-    logger: logging.Logger, key: str, *, level: int = logging.INFO, exc_info: bool = False, **fields: object
+    logger: logging.Logger, key: str, *, level: int = logging.INFO, exc_info: ExcInfo = False, **fields: object
 ) -> None:
     """Log the event `key`; fields that are None are left out of the line."""
     given = {name: value for name, value in fields.items() if value is not None}

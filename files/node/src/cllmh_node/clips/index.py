@@ -1,0 +1,180 @@
+"""The index of clips and gaps: SQLite, in WAL mode, so that others read while the recorder writes.
+
+Times are unix seconds (UTC). `importance` is one of pinned, object, motion, continuous. `labels` is a JSON list.
+Retention deletes rows of clips, nobody else does.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+GapCause = Literal["camera_lost", "auth_failed", "network", "restart", "disk", "overload", "clock"]
+"""Why nothing could be recorded."""
+
+Importance = Literal["pinned", "object", "motion", "continuous"]
+"""How long a clip outlives others, the most important first."""
+
+_BUSY_TIMEOUT_S = 10.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS clips (
+    id INTEGER PRIMARY KEY,
+    camera TEXT NOT NULL,
+    path TEXT NOT NULL UNIQUE,      -- below the recordings directory
+    start REAL NOT NULL,
+    "end" REAL NOT NULL,
+    bytes INTEGER NOT NULL,
+    importance TEXT NOT NULL CHECK (importance IN ('pinned', 'object', 'motion', 'continuous')),
+    peak_score REAL,                -- largest moving part of the picture, 0..1
+    labels TEXT NOT NULL DEFAULT '[]'
+);
+CREATE INDEX IF NOT EXISTS clips_by_camera ON clips (camera, start);
+CREATE INDEX IF NOT EXISTS clips_by_start ON clips (start);
+CREATE TABLE IF NOT EXISTS gaps (
+    id INTEGER PRIMARY KEY,
+    camera TEXT NOT NULL,
+    start REAL NOT NULL,
+    "end" REAL,                     -- NULL while the gap lasts
+    cause TEXT NOT NULL,
+    UNIQUE (camera, start, cause)
+);
+CREATE TABLE IF NOT EXISTS watched (
+    camera TEXT PRIMARY KEY,
+    until REAL NOT NULL             -- the camera was watched until then: the start of a restart's gap
+);
+"""
+
+_SELECT_CLIPS = """
+SELECT camera, path, start, "end", bytes, importance, peak_score, labels FROM clips
+WHERE (:cameras IS NULL OR camera IN (SELECT value FROM json_each(:cameras))) AND (:since IS NULL OR "end" > :since)
+ORDER BY start, camera
+"""
+_SELECT_GAPS = """
+SELECT camera, start, "end", cause FROM gaps
+WHERE (:cameras IS NULL OR camera IN (SELECT value FROM json_each(:cameras)))
+  AND (:since IS NULL OR "end" IS NULL OR "end" > :since)
+ORDER BY start, camera
+"""
+_SELECT_OPEN_GAP = """
+SELECT camera, start, "end", cause FROM gaps WHERE camera = ? AND "end" IS NULL ORDER BY start DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRow:
+    """A closed clip."""
+
+    camera: str
+    path: str
+    start: float
+    end: float
+    size_bytes: int
+    importance: Importance
+    peak_score: float | None = None
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GapRow:
+    """Time in which a camera was not watched; `end` is None while it lasts."""
+
+    camera: str
+    start: float
+    end: float | None
+    cause: str
+
+
+class ClipIndex:
+    """The recorder's own connection, which writes; threads may share it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the index at `path`, making it when it is missing."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._connection.close()
+
+    def add_clip(self, clip: ClipRow) -> bool:
+        """Add a clip; return False when its path is there already."""
+        cursor = self._execute(
+            'INSERT OR IGNORE INTO clips (camera, path, start, "end", bytes, importance, peak_score, labels) '
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(clip.camera, clip.path, clip.start, clip.end, clip.size_bytes),
+                *(clip.importance, clip.peak_score, json.dumps(clip.labels)),
+            ),
+        )
+        return cursor.rowcount > 0
+
+    def known_paths(self, camera: str) -> frozenset[str]:
+        """Return the paths of all of a camera's clips."""
+        with self._lock:
+            rows = self._connection.execute("SELECT path FROM clips WHERE camera = ?", (camera,)).fetchall()
+        return frozenset(row[0] for row in rows)
+
+    def open_gap(self, gap: GapRow) -> None:
+        """Add a gap."""
+        self._execute(
+            'INSERT OR IGNORE INTO gaps (camera, start, "end", cause) VALUES (?, ?, ?, ?)',
+            (gap.camera, gap.start, gap.end, gap.cause),
+        )
+
+    def close_gap(self, gap: GapRow) -> None:
+        """Say when a gap ended that was opened with the same camera, start and cause."""
+        self._execute(
+            'UPDATE gaps SET "end" = ? WHERE camera = ? AND start = ? AND cause = ?',
+            (gap.end, gap.camera, gap.start, gap.cause),
+        )
+
+    def last_open_gap(self, camera: str) -> GapRow | None:
+        """Return the camera's gap that an earlier run left open."""
+        with self._lock:
+            row = self._connection.execute(_SELECT_OPEN_GAP, (camera,)).fetchone()
+        return None if row is None else GapRow(*row)
+
+    def watched_until(self, camera: str) -> float | None:
+        """Return until when the camera was watched by an earlier run."""
+        with self._lock:
+            row = self._connection.execute("SELECT until FROM watched WHERE camera = ?", (camera,)).fetchone()
+        return None if row is None else float(row[0])
+
+    def set_watched_until(self, until: dict[str, float]) -> None:
+        """Remember until when cameras were watched."""
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN")
+            self._connection.executemany("INSERT OR REPLACE INTO watched VALUES (?, ?)", list(until.items()))
+
+    def _execute(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        with self._lock:
+            return self._connection.execute(statement, values)
+
+
+def read_clips(path: Path, *, cameras: Sequence[str] = (), since: float | None = None) -> Iterator[ClipRow]:
+    """Yield the clips that end after `since`, oldest first; of all cameras when none is named."""
+    for camera, file, start, end, size_bytes, importance, score, labels in _select(path, _SELECT_CLIPS, cameras, since):
+        yield ClipRow(camera, file, start, end, size_bytes, importance, score, tuple(json.loads(labels)))
+
+
+def read_gaps(path: Path, *, cameras: Sequence[str] = (), since: float | None = None) -> Iterator[GapRow]:
+    """Yield the gaps that last or end after `since`, oldest first; of all cameras when none is named."""
+    for row in _select(path, _SELECT_GAPS, cameras, since):
+        yield GapRow(*row)
+
+
+def _select(path: Path, statement: str, cameras: Sequence[str], since: float | None) -> Iterator[tuple[Any, ...]]:
+    values = {"cameras": json.dumps(cameras) if cameras else None, "since": since}
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S)) as connection:
+        yield from connection.execute(statement, values)

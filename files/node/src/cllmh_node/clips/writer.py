@@ -1,0 +1,99 @@
+"""Writing one clip, by stream copy.
+
+The file is a fragmented MP4 while it grows (about one second a fragment), so that a crash leaves it readable to the
+last fragment, and it plays while it is written. At the end it becomes a plain MP4, which players seek in at once.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import av
+import av.error
+
+from cllmh_node.clips.file import ClipFile
+from cllmh_node.clips.naming import clip_path
+from cllmh_node.rtsp.frame import EncodedFrame, StreamInfo
+
+FRAGMENT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedClip:
+    """A clip that is complete on the disk."""
+
+    path: PurePosixPath
+    """Below the recordings directory."""
+
+    start: float
+    """Unix seconds (UTC) of the first frame."""
+
+    end: float
+    """Unix seconds (UTC) of the end of the last frame."""
+
+    size_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Length of the clip."""
+        return self.end - self.start
+
+
+class ClipWriter:
+    """One clip that grows. OSError from any method means that the disk refuses; then call `abandon`."""
+
+    def __init__(self, recordings_dir: Path, camera: str, info: StreamInfo, start: float) -> None:
+        """Create the file of a clip that starts at the unix time `start`."""
+        self.path = clip_path(camera, start)
+        self.start = start
+        self.frames = 0
+        full_path = recordings_dir / self.path
+        full_path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._time_base = info.time_base
+        self._frame_ticks = max(1, round(1 / (info.fps or 25.0) / float(info.time_base)))
+        self._first_pts = 0
+        self._end_pts = 0
+        self._last_dts: int | None = None
+        self._file = ClipFile(full_path)
+        options = {"movflags": "hybrid_fragmented", "frag_duration": str(round(FRAGMENT_S * 1_000_000))}
+        self._container = av.open(self._file, "w", format="mp4", options=options)
+        self._stream = self._container.add_stream_from_template(info.template)
+
+    @property
+    def seconds(self) -> float:
+        """How long the clip is by now."""
+        return (self._end_pts - self._first_pts) * float(self._time_base)
+
+    def write(self, frame: EncodedFrame) -> None:
+        """Add a frame; the first one must be a keyframe."""
+        if not self.frames:
+            self._first_pts = frame.pts
+        # Cameras repeat time stamps now and then; a file's must increase.
+        dts = frame.dts if self._last_dts is None else max(frame.dts, self._last_dts + 1)
+        pts = max(frame.pts, dts)
+        packet = av.Packet(frame.data)
+        packet.pts, packet.dts = pts - self._first_pts, dts - self._first_pts
+        packet.time_base = self._time_base
+        packet.is_keyframe = frame.is_keyframe
+        packet.stream = self._stream
+        self._container.mux_one(packet)
+        if self.frames:
+            self._frame_ticks = max(1, dts - (self._last_dts or 0))
+        self._last_dts = dts
+        self._end_pts = max(self._end_pts, pts + self._frame_ticks)
+        self.frames += 1
+
+    def close(self) -> ClosedClip:
+        """Finish the file and sync it."""
+        self._container.close()
+        size_bytes = self._file.finish()
+        return ClosedClip(self.path, self.start, self.start + self.seconds, size_bytes)
+
+    def abandon(self) -> ClosedClip:
+        """Leave the file as it is, readable to its last fragment, after the disk refused to take more."""
+        size_bytes = 0
+        with contextlib.suppress(OSError, av.error.FFmpegError):  # the same refusal again, known already
+            self._container.close()
+        with contextlib.suppress(OSError):
+            size_bytes = self._file.finish()
+        return ClosedClip(self.path, self.start, self.start + self.seconds, size_bytes)

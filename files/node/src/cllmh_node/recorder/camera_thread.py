@@ -1,0 +1,83 @@
+"""The thread of one camera: connect, feed the pipeline, and when the camera is lost try again, ever more slowly."""
+
+import threading
+import time
+from random import SystemRandom
+
+from cllmh_node.config import ConfigError, read_secret
+from cllmh_node.recorder.pipeline import CameraPipeline
+from cllmh_node.recorder.settings import CameraSettings
+from cllmh_node.rtsp.session import CameraError, RtspSession
+
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 30.0
+AUTH_RETRY_S = 60.0
+"""DVRs lock accounts out that knock too often with a wrong password."""
+
+HEALTHY_S = 30.0
+"""A session that lasted so long starts the back-off anew."""
+
+
+def retry_delay_s(error: CameraError, failures: int, jitter: float) -> float:
+    """Return how long to wait after `failures` failures in a row (1 and up); `jitter` is in 0..1.
+
+    Doubling from 1 s to 30 s, 60 s where the password is refused; between half of that and all of it, so that the
+    sessions to a DVR that comes back do not all knock at once.
+    """
+    if error.cause == "auth_failed":
+        longest = AUTH_RETRY_S
+    else:
+        longest = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(failures - 1, 10))
+    return longest * (0.5 + 0.5 * jitter)
+
+
+class CameraThread(threading.Thread):
+    """Runs one camera until `stopping` is set; owns its session and its pipeline."""
+
+    def __init__(self, settings: CameraSettings, pipeline: CameraPipeline, stopping: threading.Event) -> None:
+        # A daemon, because FFmpeg's connecting cannot be interrupted: the process must not wait for it to end.
+        super().__init__(name=f"camera-{settings.name}", daemon=True)
+        self.settings = settings
+        self.pipeline = pipeline
+        self._stopping = stopping
+        self._random = SystemRandom()
+        self.alive_at = time.monotonic()
+        """Monotonic time of the latest sign of life, in seconds."""
+
+    def run(self) -> None:
+        """Record until told to stop."""
+        failures = 0
+        try:
+            while not self._stopping.is_set():
+                began = time.monotonic()
+                try:
+                    self._session()
+                except CameraError as error:
+                    failures = 1 if time.monotonic() - began > HEALTHY_S else failures + 1
+                    self.pipeline.lost(error)
+                    self._wait(retry_delay_s(error, failures, self._random.random()))
+        finally:
+            self.pipeline.stop()
+
+    def _session(self) -> None:
+        """Feed the pipeline from one session until the camera is lost or the recorder stops."""
+        secret_file = self.settings.password_file
+        try:
+            password = read_secret(secret_file) if secret_file is not None else None
+        except ConfigError as error:
+            raise CameraError("auth_failed", str(error)) from error
+        self.alive_at = time.monotonic()
+        with RtspSession(self.settings.address, password) as session:
+            self.pipeline.connected(session.info)
+            for frame in session.frames(self._is_stopping):
+                self.pipeline.feed(frame)
+
+    def _is_stopping(self) -> bool:
+        self.alive_at = time.monotonic()
+        return self._stopping.is_set()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, showing signs of life."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self._stopping.wait(min(left, 5.0)):
+            self.alive_at = time.monotonic()

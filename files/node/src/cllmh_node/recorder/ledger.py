@@ -1,0 +1,125 @@
+"""Where the recorder puts down what happened: the index on this node, the log, and reports for the hub."""
+
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cllmh_node.clips.index import ClipIndex, ClipRow, GapRow
+from cllmh_node.clips.naming import iso_time
+from cllmh_node.log import event
+from cllmh_node.recorder.states import CameraState
+from cllmh_node.reports import Spool
+
+logger = logging.getLogger(__name__)
+
+_MAX_WAITING = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """A camera as the hub shows it; times are unix seconds (UTC)."""
+
+    camera: str
+    channel: int | None
+    state: CameraState
+    since: float
+    last_frame_at: float | None = None
+    codec: str | None = None
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    error_cause: str | None = None
+    error_text: str | None = None
+
+
+class Ledger:
+    """Takes what the cameras' threads have to say. A full disk stops none of them: index rows wait in memory."""
+
+    def __init__(self, index: ClipIndex, spool: Spool | None) -> None:
+        self._index = index
+        self._spool = spool
+        self._waiting: deque[Callable[[], object]] = deque(maxlen=_MAX_WAITING)
+        self._lock = threading.Lock()
+
+    def clip_closed(self, clip: ClipRow) -> None:
+        """A clip is complete."""
+        self._write(lambda: self._index.add_clip(clip))
+        event(
+            logger,
+            "clip_closed",
+            camera=clip.camera,
+            path=clip.path,
+            seconds=round(clip.end - clip.start, 1),
+            bytes=clip.size_bytes,
+            peak_score=clip.peak_score,
+        )
+        self._report(
+            "clip_closed",
+            {
+                "camera": clip.camera,
+                "path": clip.path,
+                "start": iso_time(clip.start),
+                "end": iso_time(clip.end),
+                "bytes": clip.size_bytes,
+                "importance": clip.importance,
+                "peak_score": clip.peak_score,
+                "labels": list(clip.labels),
+            },
+        )
+
+    def gap_opened(self, gap: GapRow) -> None:
+        """A camera cannot be recorded from now on."""
+        self._write(lambda: self._index.open_gap(gap))
+        self._report_gap(gap)
+
+    def gap_closed(self, gap: GapRow) -> None:
+        """A gap that was opened has ended."""
+        self._write(lambda: self._index.close_gap(gap))
+        self._report_gap(gap)
+
+    def status(self, status: CameraStatus) -> None:
+        """A camera's state, when it changes and every minute."""
+        error = None
+        if status.error_cause is not None:
+            error = {"cause": status.error_cause, "text": status.error_text or ""}
+        self._report(
+            "camera_status",
+            {
+                "camera": status.camera,
+                "channel": status.channel,
+                "state": status.state.value,
+                "since": iso_time(status.since),
+                "last_frame_at": None if status.last_frame_at is None else iso_time(status.last_frame_at),
+                "codec": status.codec,
+                "width": status.width,
+                "height": status.height,
+                "fps": status.fps,
+                "error": error,
+            },
+        )
+
+    def watched(self, until: dict[str, float]) -> None:
+        """Until when each camera that is not lost was watched (unix seconds): where a restart's gap begins."""
+        self._write(lambda: self._index.set_watched_until(until))
+
+    def _report_gap(self, gap: GapRow) -> None:
+        end = None if gap.end is None else iso_time(gap.end)
+        self._report("gap", {"camera": gap.camera, "start": iso_time(gap.start), "end": end, "cause": gap.cause})
+
+    def _report(self, kind: str, data: dict[str, object]) -> None:
+        if self._spool is not None:
+            self._spool.put(kind, data)
+
+    def _write(self, change: Callable[[], object]) -> None:
+        """Make a change in the index, after those that could not be made yet."""
+        with self._lock:
+            self._waiting.append(change)
+            try:
+                while self._waiting:
+                    self._waiting[0]()
+                    self._waiting.popleft()
+            except sqlite3.OperationalError as error:  # disk full, or locked for long: with the next change again
+                event(logger, "index_write_failed", level=logging.ERROR, waiting=len(self._waiting), error=str(error))

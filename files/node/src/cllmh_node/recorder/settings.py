@@ -1,0 +1,112 @@
+"""The recorder's configuration file."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from cllmh_node.config import ServiceConfig, StrictModel
+from cllmh_node.rtsp.address import CameraAddress
+
+CameraName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
+
+
+class MotionSettings(StrictModel):
+    """What counts as motion."""
+
+    sigmas: Annotated[float, Field(ge=2, le=20)] = 5.0
+    """A pixel differs when it is so many times its own measured noise away from the background."""
+
+    min_area: Annotated[float, Field(gt=0, lt=0.5)] = 0.004
+    """The least connected area that counts, as a part of the picture (0..1)."""
+
+    confirm_s: Annotated[float, Field(ge=0.5, le=10)] = 2.0
+    """How long a suspicion waits for movement before it is dropped as a ghost, in seconds."""
+
+    still_s: Annotated[float, Field(ge=1, le=600)] = 30.0
+    """How long something that came and now stands still keeps the clip going, in seconds."""
+
+
+class CameraSettings(StrictModel):
+    """One camera."""
+
+    name: CameraName
+    """Name of the camera: its folder, and what reports and the dashboard call it."""
+
+    host: Annotated[str, Field(min_length=1)]
+    """Address or name of the DVR or camera."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 554
+    """RTSP port."""
+
+    path: Annotated[str, Field(pattern=r"^/[\x21-\x7e]*$")]
+    """RTSP path with its query, as the vendor spells it; no user or password in it."""
+
+    username: Annotated[str, Field(min_length=1)] | None = None
+    """User of the DVR; leave out where none is asked for."""
+
+    password_file: Path | None = None
+    """File whose first line is the password, mode 0600."""
+
+    channel: Annotated[int, Field(ge=1)] | None = None
+    """Channel number at the DVR; only shown."""
+
+    pre_roll_s: Annotated[float, Field(ge=0, le=60)] = 5.0
+    """How much of the time before the motion a clip has, in seconds."""
+
+    post_roll_s: Annotated[float, Field(ge=1, le=300)] = 5.0
+    """How much of the time after the motion a clip has, in seconds. New motion in it goes into the same clip."""
+
+    max_clip_s: Annotated[float, Field(ge=10, le=3600)] = 600.0
+    """A longer clip is cut, without a hole, at the next keyframe, in seconds."""
+
+    ring_max_bytes: Annotated[int, Field(ge=1_000_000)] = 33_554_432
+    """Memory for the encoded frames before the motion, in bytes."""
+
+    motion: MotionSettings = MotionSettings()
+    """What counts as motion for this camera."""
+
+    @model_validator(mode="after")
+    def _password_needs_user(self) -> "CameraSettings":
+        if self.password_file is not None and self.username is None:
+            raise ValueError("password_file is given without username")
+        return self
+
+    @property
+    def address(self) -> CameraAddress:
+        """Where the stream is."""
+        return CameraAddress(self.host, self.port, self.path, self.username)
+
+
+class RecorderConfig(ServiceConfig):
+    """All of the recorder's configuration."""
+
+    recordings_dir: Path
+    """Directory of the clips."""
+
+    state_dir: Path
+    """Directory of the index of clips and gaps."""
+
+    spool_dir: Path | None = None
+    """Directory that reports for the hub are put into; without it nothing is reported."""
+
+    status_every_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    """How often each camera's state is reported when it does not change, in seconds."""
+
+    cameras: Annotated[tuple[CameraSettings, ...], Field(min_length=1)]
+    """The cameras."""
+
+    @field_validator("cameras")
+    @classmethod
+    def _names_are_unique(cls, cameras: tuple[CameraSettings, ...]) -> tuple[CameraSettings, ...]:
+        counts = Counter(camera.name for camera in cameras)
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            raise ValueError(f"each name can be used once only, given more often: {', '.join(twice)}")
+        return cameras
+
+    @property
+    def index_path(self) -> Path:
+        """The SQLite index of clips and gaps."""
+        return self.state_dir / "index.db"

@@ -1,0 +1,90 @@
+"""What the verbs that list rows of the index have in common."""
+
+import argparse
+import json
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cllmh_node.config import ConfigError
+
+_AGO = re.compile(r"^(\d+)(s|min|h|d)$")
+_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
+
+Row = Mapping[str, object]
+
+
+def add_listing_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a list of the recorder's rows."""
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the recorder's configuration")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--camera", action="append", default=[], metavar="NAME", help="only this camera (repeatable)")
+    parser.add_argument(
+        "--since",
+        type=moment,
+        metavar="TIME",
+        help="only what ends after it: ISO 8601 (UTC where it names no zone) or an age such as 30min, 12h, 7d",
+    )
+
+
+def moment(text: str) -> float:
+    """Return the unix time that `text` means; raise ArgumentTypeError."""
+    ago = _AGO.match(text)
+    if ago:
+        return (datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).timestamp()
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither ISO 8601 such as 2026-11-22T03:00:00Z nor an age such as 30min, 12h or 7d"
+        ) from None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def check_cameras(wanted: Iterable[str], known: Iterable[str], config: Path) -> None:
+    """Raise ConfigError when a camera is asked for that the configuration does not have."""
+    names = list(known)
+    for name in wanted:
+        if name not in names:
+            raise ConfigError(f"--camera: {name}: is not in {config}, which has: {', '.join(names)}")
+
+
+def print_rows(read: Callable[[], Iterable[Row]], index: Path, *, as_json: bool) -> int:
+    """Print rows as JSON lines or as a table; return the exit code."""
+    try:
+        if not index.exists():
+            raise ConfigError(f"{index}: there is no index yet, the recorder has not run with this configuration")
+        if as_json:
+            for row in read():
+                sys.stdout.write(json.dumps(row) + "\n")
+        else:
+            _print_table(list(read()))
+        sys.stdout.flush()
+    except sqlite3.OperationalError as error:
+        sys.stderr.write(f"{index}: cannot be read: {error} (user id {os.geteuid()})\n")
+        return 1
+    return 0
+
+
+def _print_table(rows: list[Row]) -> None:
+    if not rows:
+        sys.stdout.write("none\n")
+        return
+    lines = [list(rows[0]), *[[_cell(value) for value in row.values()] for row in rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case list():
+            return ",".join(str(item) for item in value) or "-"
+    return str(value)

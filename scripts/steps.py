@@ -36,8 +36,8 @@ class Steps:
         self.seconds: dict[str, float] = {}
         self.live = sys.stdout.isatty()
 
-    def run(self, title: str, *command: str, env: dict[str, str] | None = None) -> None:
-        """Run one step; raise StepFailedError after showing the end of its output."""
+    def run(self, title: str, *command: str, env: dict[str, str] | None = None) -> str:
+        """Run one step and return its output; raise StepFailedError after showing the output's end."""
         self.done += 1
         head = f"[{self.done}/{self.total}] {title}"
         slug = re.sub(r"\W+", "-", title.lower()).strip("-")
@@ -70,11 +70,13 @@ class Steps:
         took = time.monotonic() - started
         self.seconds[slug] = round(took, 1)
         lead = "\r\033[K" if self.live else ""
+        output = log_path.read_text(encoding="utf-8", errors="replace")
         if code:
             print(f"{lead}{head}: failed after {clock(took)}; the whole output is in {log_path.relative_to(ROOT)}")
-            print("".join(log_path.read_text(encoding="utf-8").splitlines(keepends=True)[-TAIL_LINES:]))
+            print("\n".join(output.splitlines()[-TAIL_LINES:]))
             raise StepFailedError(title)
         print(f"{lead}{head}  {clock(took)}", flush=True)
+        return output
 
     def total_seconds(self) -> float:
         """Seconds since the run began."""

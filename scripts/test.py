@@ -45,9 +45,7 @@ class Run:
 
     def step(self, title: str, *command: str) -> str:
         """Run a step and return its output; count the tests it reports."""
-        self.steps.run(title, *command, env=self.env)
-        newest = max((BUILD / "log").glob(f"test-{self.steps.done:02d}-*.log"), key=lambda p: p.stat().st_mtime)
-        output = newest.read_text(encoding="utf-8", errors="replace")
+        output = self.steps.run(title, *command, env=self.env)
         counts = [int(n) for pattern in (PYTEST_COUNTS, VITEST_COUNTS) for n in pattern.findall(output)]
         self.passed += sum(counts)
         for line in output.splitlines():

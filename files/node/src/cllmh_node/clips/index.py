@@ -119,6 +119,14 @@ class ClipIndex:
         )
         return cursor.rowcount > 0
 
+    def is_empty(self) -> bool:
+        """Whether no camera was ever watched with this index."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT EXISTS (SELECT 1 FROM clips) OR EXISTS (SELECT 1 FROM watched)"
+            ).fetchone()
+        return not row[0]
+
     def known_paths(self, camera: str) -> frozenset[str]:
         """Return the paths of all of a camera's clips."""
         with self._lock:

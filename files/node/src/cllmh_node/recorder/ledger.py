@@ -34,6 +34,24 @@ class CameraStatus:
     error_cause: str | None = None
     error_text: str | None = None
 
+    def as_report(self) -> dict[str, object]:
+        """Return the status as reports carry it, times in ISO 8601."""
+        error = None
+        if self.error_cause is not None:
+            error = {"cause": self.error_cause, "text": self.error_text or ""}
+        return {
+            "camera": self.camera,
+            "channel": self.channel,
+            "state": self.state.value,
+            "since": iso_time(self.since),
+            "last_frame_at": None if self.last_frame_at is None else iso_time(self.last_frame_at),
+            "codec": self.codec,
+            "width": self.width,
+            "height": self.height,
+            "fps": self.fps,
+            "error": error,
+        }
+
 
 class Ledger:
     """Takes what the cameras' threads have to say. A full disk stops none of them: index rows wait in memory."""
@@ -82,24 +100,7 @@ class Ledger:
 
     def status(self, status: CameraStatus) -> None:
         """A camera's state, when it changes and every minute."""
-        error = None
-        if status.error_cause is not None:
-            error = {"cause": status.error_cause, "text": status.error_text or ""}
-        self._report(
-            "camera_status",
-            {
-                "camera": status.camera,
-                "channel": status.channel,
-                "state": status.state.value,
-                "since": iso_time(status.since),
-                "last_frame_at": None if status.last_frame_at is None else iso_time(status.last_frame_at),
-                "codec": status.codec,
-                "width": status.width,
-                "height": status.height,
-                "fps": status.fps,
-                "error": error,
-            },
-        )
+        self._report("camera_status", status.as_report())
 
     def watched(self, until: dict[str, float]) -> None:
         """Until when each camera that is not lost was watched (unix seconds): where a restart's gap begins."""

@@ -1,14 +1,19 @@
 """The recorder as a service: it owns the cameras' threads, the index and the reports."""
 
+import json
 import logging
+import os
 import signal
+import sqlite3
 import threading
 import time
+from pathlib import Path
 from types import TracebackType
 
 import cv2
 
 from cllmh_node.clips.index import ClipIndex
+from cllmh_node.clips.naming import iso_time
 from cllmh_node.clips.reconcile import index_unknown_clips
 from cllmh_node.config import ConfigError, read_secret
 from cllmh_node.log import event
@@ -30,6 +35,7 @@ STUCK_S = 45.0
 """A camera's thread without a sign of life for so long is stuck: systemd's watchdog is no longer served."""
 
 _TICK_S = 1.0
+_STATUS_FILE_EVERY_S = 5.0
 _WATCHED_EVERY_S = 10.0
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
@@ -44,13 +50,13 @@ class RecorderService:
             if camera.password_file is not None:
                 read_secret(camera.password_file)
         try:
-            config.recordings_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
-            # The file that tells retention that this is a recordings directory, and that its disk is mounted.
-            (config.recordings_dir / MARKER).touch(mode=0o640)
             config.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._index = ClipIndex(config.index_path)
+            _check_recordings_dir(config.recordings_dir, is_first_run=self._index.is_empty())
         except OSError as error:
             raise ConfigError(f"{error.filename}: cannot be made or written: {error.strerror}") from error
-        self._index = ClipIndex(config.index_path)
+        except sqlite3.Error as error:
+            raise ConfigError(f"{config.index_path}: cannot be used: {error}") from error
         spool = Spool(config.spool_dir) if config.spool_dir is not None else None
         self._ledger = Ledger(self._index, spool)
         self._stopping = threading.Event()
@@ -94,7 +100,7 @@ class RecorderService:
     def _supervise(self) -> None:
         """Serve the watchdog, report, and start again what failed, until a signal comes."""
         watchdog_s = watchdog_interval_s() or float("inf")
-        next_watchdog = next_watched = time.monotonic()
+        next_watchdog = next_watched = next_file = time.monotonic()
         next_status = time.monotonic() + self._config.status_every_s
         while signal.sigtimedwait(_STOP_SIGNALS, min(_TICK_S, watchdog_s)) is None:
             now = time.monotonic()
@@ -107,6 +113,9 @@ class RecorderService:
             if now >= next_watched:
                 self._remember_watched()
                 next_watched = now + _WATCHED_EVERY_S
+            if now >= next_file:
+                self._write_status_file()
+                next_file = now + _STATUS_FILE_EVERY_S
             if now >= next_status:
                 for thread in self._threads:
                     self._ledger.status(thread.pipeline.status)
@@ -122,6 +131,17 @@ class RecorderService:
         if until:
             self._ledger.watched(until)
 
+    def _write_status_file(self) -> None:
+        """Say how the cameras are to other programs on this node, such as the HDD monitor's health page."""
+        cameras = {thread.settings.name: thread.pipeline.status.as_report() for thread in self._threads}
+        text = json.dumps({"at": iso_time(time.time()), "pid": os.getpid(), "cameras": cameras})
+        temporary = self._config.status_path.with_suffix(".tmp")
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self._config.status_path)
+        except OSError as error:  # a full disk; who reads the file sees that it is old
+            event(logger, "status_not_written", level=logging.ERROR, path=error.filename, text=error.strerror)
+
     def _stop(self) -> None:
         """Stop all cameras and close their clips."""
         self._stopping.set()
@@ -130,6 +150,23 @@ class RecorderService:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._remember_watched()
         self._index.close()
+
+
+def _check_recordings_dir(path: Path, *, is_first_run: bool) -> None:
+    """Make the recordings directory and its marker at the first run; later both must be there.
+
+    The marker tells the mounted disk from the empty directory below it: without it nothing is recorded, or the
+    system's own disk would be filled.
+    """
+    marker = path / MARKER
+    if is_first_run:
+        path.mkdir(mode=0o750, parents=True, exist_ok=True)
+        marker.touch(mode=0o640)
+    elif not marker.exists():
+        raise ConfigError(
+            f"recordings_dir: {path}: has no file {MARKER}, but the index has clips in it. Is its disk mounted? "
+            "If this is a new, empty disk, create the file."
+        )
 
 
 def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:

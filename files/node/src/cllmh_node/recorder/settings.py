@@ -110,3 +110,8 @@ class RecorderConfig(ServiceConfig):
     def index_path(self) -> Path:
         """The SQLite index of clips and gaps."""
         return self.state_dir / "index.db"
+
+    @property
+    def status_path(self) -> Path:
+        """The file in which the recorder says every few seconds how its cameras are."""
+        return self.state_dir / "status.json"

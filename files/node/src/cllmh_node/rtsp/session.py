@@ -50,6 +50,8 @@ class RtspSession:
             "rtsp_transport": "tcp",
             # Sound is not recorded; a second track would cost the DVR bandwidth, and bends the time stamps.
             "allowed_media_types": "video",
+            # The frame rate is in the session's description; measuring it would cost seconds at each connect.
+            "fpsprobesize": "2",
         }
         try:
             self._container = av.open(
@@ -87,29 +89,47 @@ class RtspSession:
         `stopping` is asked at each frame and, while none comes, every 1.5 s.
         """
         base_s = float(self.info.time_base)
-        last: Packet[av.VideoStream] | None = None
+        last_pts: int | None = None
         clock: WallClock | None = None
-        backlog: list[Packet[av.VideoStream]] = []
-        for packet, waited_s in self._packets(stopping):
-            if packet.pts is None:
-                continue
-            if last is not None and last.pts is not None and abs(packet.pts - last.pts) * base_s > JUMP_S:
-                raise CameraError("camera_lost", f"its time stamps jump by {(packet.pts - last.pts) * base_s:.0f} s")
-            last = packet
+        backlog: list[tuple[Packet[av.VideoStream], int]] = []
+        for packet, pts, waited_s in self._stamped(stopping):
+            if last_pts is not None and abs(pts - last_pts) * base_s > JUMP_S:
+                raise CameraError("camera_lost", f"its time stamps jump by {(pts - last_pts) * base_s:.0f} s")
+            last_pts = pts
             arrived_at = time.time()
-            if clock is None:
-                # What arrived while FFmpeg was probing comes in one burst. The first frame that had to be waited for
-                # tells the time, also of those before it.
-                backlog.append(packet)
-                if waited_s < _WAITED_S and len(backlog) < _MAX_BACKLOG:
-                    continue
-                clock = WallClock(packet.pts * base_s, arrived_at)
-                for earlier in backlog:
-                    yield _encoded(earlier, clock, base_s)
+            if clock is not None:
+                clock.observe(pts * base_s, arrived_at)
+                yield _encoded(packet, pts, clock.at(pts * base_s))
+                continue
+            # What arrived while FFmpeg was probing comes in one burst. The first frame that had to be waited for
+            # tells the time, also of those before it.
+            backlog.append((packet, pts))
+            if waited_s >= _WAITED_S or len(backlog) >= _MAX_BACKLOG:
+                clock = WallClock(pts * base_s, arrived_at)
+                for earlier, earlier_pts in backlog:
+                    yield _encoded(earlier, earlier_pts, clock.at(earlier_pts * base_s))
                 backlog.clear()
+
+    def _stamped(self, stopping: Callable[[], bool]) -> Iterator[tuple[Packet[av.VideoStream], int, float]]:
+        """Yield (packet, its time stamp, how long it was waited for).
+
+        FFmpeg's parser gives the session's first frame, a keyframe, without its time stamp: it is counted back.
+        """
+        unstamped: list[tuple[Packet[av.VideoStream], float]] = []
+        last_pts: int | None = None
+        for packet, waited_s in self._packets(stopping):
+            ticks = packet.duration or round(1 / ((self.info.fps or 25.0) * float(self.info.time_base)))
+            if packet.pts is not None:
+                for back, (earlier, earlier_waited_s) in zip(range(len(unstamped), 0, -1), unstamped, strict=True):
+                    yield earlier, packet.pts - back * ticks, earlier_waited_s
+                unstamped.clear()
+                last_pts = packet.pts
+                yield packet, last_pts, waited_s
+            elif last_pts is None:
+                unstamped.append((packet, waited_s))
             else:
-                clock.observe(packet.pts * base_s, arrived_at)
-                yield _encoded(packet, clock, base_s)
+                last_pts += ticks
+                yield packet, last_pts, waited_s
 
     def _packets(self, stopping: Callable[[], bool]) -> Iterator[tuple[Packet[av.VideoStream], float]]:
         """Yield (packet, how long it was waited for in seconds)."""
@@ -161,7 +181,5 @@ def _strerror(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 
 
-def _encoded(packet: Packet[av.VideoStream], clock: WallClock, base_s: float) -> EncodedFrame:
-    pts = packet.pts if packet.pts is not None else 0
-    dts = packet.dts if packet.dts is not None else pts
-    return EncodedFrame(bytes(packet), pts, dts, packet.is_keyframe, clock.at(pts * base_s))
+def _encoded(packet: Packet[av.VideoStream], pts: int, at: float) -> EncodedFrame:
+    return EncodedFrame(bytes(packet), pts, pts if packet.dts is None else packet.dts, packet.is_keyframe, at)

@@ -26,6 +26,6 @@ export default defineConfig(({ mode }) => {
       assetsInlineLimit: 0,
     },
     server: mode !== 'sample' && hub ? { proxy: { '/api': { target: hub, changeOrigin: true } } } : {},
-    test: { environment: 'happy-dom', include: ['tests/**/*.test.ts'], restoreMocks: true },
+    test: { include: ['tests/**/*.test.ts'], restoreMocks: true },
   }
 })

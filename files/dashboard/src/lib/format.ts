@@ -31,7 +31,7 @@ export function playTime(seconds: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`
 }
 
-/** How long something lasted, in its two largest units, such as "2 jam 5 mnt". */
+/** How long something lasted, in its two largest units, such as "2 jam 5 menit". */
 export function lasting(seconds: number, locale: string): string {
   const whole = Math.max(0, Math.round(seconds))
   const parts: [number, string][] = [
@@ -43,6 +43,6 @@ export function lasting(seconds: number, locale: string): string {
   const first = parts.findIndex(([count]) => count > 0)
   const shown = first < 0 ? parts.slice(-1) : parts.slice(first, first + 2).filter(([count]) => count > 0)
   return shown
-    .map(([count, unit]) => new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'short' }).format(count))
+    .map(([count, unit]) => new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long' }).format(count))
     .join(' ')
 }

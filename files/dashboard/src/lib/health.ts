@@ -18,7 +18,7 @@ export const cameraLook: Record<CameraState, { tone: Tone; icon: IconName }> = {
 
 export type IconName =
   | 'status' | 'clips' | 'logs' | 'check' | 'clock' | 'eye' | 'record' | 'half' | 'lost' | 'unknown' | 'warn' | 'disk'
-  | 'router' | 'copy' | 'download' | 'back' | 'forward' | 'close' | 'person' | 'camera' | 'off' | 'refresh' | 'play'
+  | 'router' | 'copy' | 'download' | 'back' | 'forward' | 'close' | 'person' | 'camera' | 'off' | 'refresh' | 'play' | 'search' | 'exit'
 
 export const diskLook: Record<Disk['state'], { tone: Tone; icon: IconName }> = {
   ok: { tone: 'ok', icon: 'check' },

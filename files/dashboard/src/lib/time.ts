@@ -62,10 +62,19 @@ export function dayInWords(day: string, locale: string): string {
   return new Intl.DateTimeFormat(locale, { dateStyle: 'full', timeZone: 'UTC' }).format(new Date(`${day}T12:00Z`))
 }
 
-/** Short name of a time zone, such as WIB. */
+/** Time zone of the device that shows this page. */
+export const ownZone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone
+
+/**
+ * Short name of a time zone, such as WIB.
+ * Only Indonesian has names for Indonesia's zones; they are known there in every language, better than GMT+7.
+ */
 export function zoneName(zone: string, locale: string, at: Date = new Date()): string {
-  const parts = new Intl.DateTimeFormat(locale, { timeZone: zone, timeZoneName: 'short' }).formatToParts(at)
-  return parts.find(part => part.type === 'timeZoneName')?.value ?? zone
+  const names = [locale, 'id'].map(language => {
+    const parts = new Intl.DateTimeFormat(language, { timeZone: zone, timeZoneName: 'short' }).formatToParts(at)
+    return parts.find(part => part.type === 'timeZoneName')?.value ?? zone
+  })
+  return names.find(name => !name.startsWith('GMT')) ?? names[0] ?? zone
 }
 
 /** Day, month and time in `zone` with the zone's name, such as "22 Nov 08:14:05 WIB". */

@@ -33,11 +33,11 @@ export function mergeTimeline(clips: readonly Clip[], gaps: readonly Gap[], comp
   return rows.sort((a, b) => newestFirst({ start: a.at }, { start: b.at }))
 }
 
-/** Rows under the day on which they begin, in the order given. */
-export function groupByDay(rows: readonly TimelineRow[], zoneOf: (row: TimelineRow) => string): TimelineDay[] {
+/** Rows under the day of `zone` on which they begin, in the order given. */
+export function groupByDay(rows: readonly TimelineRow[], zone: string): TimelineDay[] {
   const days: TimelineDay[] = []
   for (const row of rows) {
-    const day = dayOf(row.at, zoneOf(row))
+    const day = dayOf(row.at, zone)
     const last = days.at(-1)
     if (last?.day === day) last.rows.push(row)
     else days.push({ day, rows: [row] })

@@ -2,6 +2,7 @@ import { defineStore } from 'pinia'
 import { computed, ref } from 'vue'
 import * as api from '@/api/client'
 import type { Site } from '@/api/types'
+import { ownZone } from '@/lib/time'
 
 /** The sites with their nodes, cameras and routers, as last heard from the hub. Every page takes names and zones here. */
 export const useSites = defineStore('sites', () => {
@@ -22,12 +23,14 @@ export const useSites = defineStore('sites', () => {
   /** Time zone of a site, UTC when unknown. */
   const zoneOf = (name: string): string => bySite.value.get(name)?.timezone ?? 'UTC'
 
-  /** Zone of one site or, without one, the zone that all sites share; UTC when they differ. */
-  function zoneFor(name: string | undefined): string {
-    if (name) return zoneOf(name)
+  /** The zone that all sites share, null when they differ. */
+  const sharedZone = computed(() => {
     const zones = new Set(sites.value.map(site => site.timezone))
-    return zones.size === 1 ? ([...zones][0] ?? 'UTC') : 'UTC'
-  }
+    return zones.size === 1 ? ([...zones][0] ?? null) : null
+  })
+
+  /** Zone by which a page counts days: the chosen site's, else the one that all share, else the device's own. */
+  const zoneFor = (name: string | undefined): string => (name ? zoneOf(name) : (sharedZone.value ?? ownZone()))
 
   /** Names of the cameras of a site (of all sites without one), each once, in order. */
   function camerasOf(name: string | undefined): string[] {
@@ -35,5 +38,5 @@ export const useSites = defineStore('sites', () => {
     return [...new Set(chosen.flatMap(site => site.nodes.flatMap(node => node.cameras.map(camera => camera.name))))].sort()
   }
 
-  return { sites, loadedAt, load, titleOf, zoneOf, zoneFor, camerasOf }
+  return { sites, loadedAt, load, titleOf, zoneOf, zoneFor, sharedZone, camerasOf }
 })

@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest'
+import type { Camera, Disk } from '@/api/types'
+import { cameraTally, nodeTally, problemsOf } from '@/lib/health'
+import { node, site } from './samples'
+
+const camera = (name: string, state: Camera['state']): Camera =>
+  ({ name, state, since: '2026-11-22T02:00:00Z', last_frame_at: null, last_clip_at: null, error: null })
+
+const disk = (state: Disk['state']): Disk => ({
+  path: '/srv', total_bytes: 10, used_bytes: 9, free_bytes: 1, used_percent: 90, inodes_total: 1, inodes_free: 1, state, cameras: {},
+  last_prune: null, reported_at: '2026-11-22T02:00:00Z',
+})
+
+test('a lost camera and a filling disk need attention, a quiet camera does not', () => {
+  const sites = [site([node({ disk: disk('warn'), cameras: [camera('gate', 'quiet'), camera('yard', 'lost')] })])]
+  expect(problemsOf(sites).map(problem => problem.kind)).toEqual(['camera', 'disk'])
+})
+
+test('of a silent node only its silence is told', () => {
+  const sites = [site([node({ online: false, disk: disk('critical'), cameras: [camera('yard', 'lost')] })])]
+  expect(problemsOf(sites).map(problem => problem.kind)).toEqual(['node'])
+})
+
+test('cameras of a silent node, and those never reported, do not count as well', () => {
+  const sites = [site([
+    node({ cameras: [camera('gate', 'recording'), camera('yard', 'unknown')] }),
+    node({ name: 'node-b', online: false, cameras: [camera('shop', 'quiet')] }),
+  ])]
+  expect(cameraTally(sites)).toEqual({ good: 1, all: 3 })
+  expect(nodeTally(sites)).toEqual({ good: 1, all: 2 })
+})

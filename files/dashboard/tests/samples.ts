@@ -1,0 +1,17 @@
+/** Answers of the hub, as small as the tests need them. */
+
+import type { Clip, Gap, Node, Site } from '@/api/types'
+
+export const clip = (id: number, start: string, more: Partial<Clip> = {}): Clip => ({
+  id, site: 'site-a', node: 'node-a', camera: 'gate', start, end: new Date(Date.parse(start) + 20_000).toISOString(), seconds: 20,
+  bytes: 1000, importance: 'motion', peak_score: null, labels: [], video_url: `/api/v1/clips/${id}/video`, ...more,
+})
+
+export const gap = (start: string, end: string | null, cause: Gap['cause'] = 'network'): Gap =>
+  ({ site: 'site-a', node: 'node-a', camera: 'gate', start, end, cause })
+
+export const node = (more: Partial<Node> = {}): Node =>
+  ({ name: 'node-a', online: true, last_report_at: '2026-11-22T03:00:00Z', disk: null, cameras: [], ...more })
+
+export const site = (nodes: Node[], more: Partial<Site> = {}): Site =>
+  ({ name: 'site-a', title: 'Site A', timezone: 'Asia/Jakarta', nodes, routers: [], ...more })

@@ -1,23 +1,28 @@
-import { createRouter, createWebHistory, type RouteLocationRaw } from 'vue-router'
+import { createRouter, createWebHistory } from 'vue-router'
+import { afterLogin } from '@/lib/after_login'
+import ClipsPage from '@/pages/ClipsPage.vue'
+import LoginPage from '@/pages/LoginPage.vue'
+import LogsPage from '@/pages/LogsPage.vue'
+import MissingPage from '@/pages/MissingPage.vue'
+import StatusPage from '@/pages/StatusPage.vue'
 import { useSession } from '@/stores/session'
 
-/** Where to go after logging in: only a path of this page, never another site's address. */
-export function afterLogin(next: unknown): RouteLocationRaw {
-  return typeof next === 'string' && /^\/(?![/\\])/.test(next) ? next : { name: 'status' }
-}
-
-/** The pages; all but the login page need a session. */
+/**
+ * The pages; all but the login page need a session.
+ * They come in one piece (12 kB compressed beside 90 kB of libraries): going to a page asks a bad link for nothing more
+ * than data, and works in a window that was opened before the dashboard was upgraded.
+ */
 export function makeRouter() {
   const router = createRouter({
     history: createWebHistory(),
     scrollBehavior: (to, from, saved) => saved ?? (to.path === from.path ? false : { top: 0 }),
     routes: [
       { path: '/', redirect: { name: 'status' } },
-      { path: '/login', name: 'login', component: () => import('@/pages/LoginPage.vue'), meta: { open: true } },
-      { path: '/status', name: 'status', component: () => import('@/pages/StatusPage.vue') },
-      { path: '/clips', name: 'clips', component: () => import('@/pages/ClipsPage.vue') },
-      { path: '/logs', name: 'logs', component: () => import('@/pages/LogsPage.vue') },
-      { path: '/:rest(.*)*', name: 'missing', component: () => import('@/pages/MissingPage.vue') },
+      { path: '/login', name: 'login', component: LoginPage, meta: { open: true } },
+      { path: '/status', name: 'status', component: StatusPage },
+      { path: '/clips', name: 'clips', component: ClipsPage },
+      { path: '/logs', name: 'logs', component: LogsPage },
+      { path: '/:rest(.*)*', name: 'missing', component: MissingPage },
     ],
   })
 

@@ -16,6 +16,7 @@ from cllmh_node.config import load_config
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     parser.add_argument("--config", type=Path, default=Path("/etc/cllmh/reports.yml"), help="default: %(default)s")
+    parser.add_argument("--check", action="store_true", help="only say whether the configuration is right")
     parser.add_argument("--once", action="store_true", help="send what waits, then end; exit 1 when some is left")
 
 
@@ -24,6 +25,8 @@ def run(args: argparse.Namespace) -> int:
     from cllmh_node.reports.sender import ReportsConfig, Sender
 
     config = load_config(args.config, ReportsConfig)
+    if args.check:
+        return 0
     log.setup(language=config.language, level=config.log_level)
     sender = Sender(config)
     if args.once:

@@ -1,0 +1,97 @@
+"""What the role reports leaves on a node: a sender that loses nothing, and a token that nobody else can read."""
+
+import json
+import time
+
+import pytest
+import testinfra
+
+testinfra_hosts = ["ansible://node-a", "ansible://node-b"]
+
+PYTHON = "/opt/cllmh/cllmh-node/current/bin/python"
+TOKEN_FILE = "/etc/cllmh/secrets/reports_token"
+PUT = """
+import sys
+from pathlib import Path
+from cllmh_node.reports import Spool
+Spool(Path("/var/lib/cllmh/spool")).put("gap", {"camera": sys.argv[1]})
+"""
+
+
+@pytest.fixture
+def hub(request):
+    option = request.config.getoption
+    return testinfra.get_host("ansible://hub", ansible_inventory=option("--ansible-inventory"))
+
+
+def put(host, camera):
+    host.check_output("runuser -u cllmh -- %s -c %s %s", PYTHON, PUT, camera)
+
+
+def received(hub, camera):
+    lines = hub.run("cat /root/reports.jsonl").stdout.splitlines()
+    return [line for line in map(json.loads, lines) if line["body"]["data"]["camera"] == camera]
+
+
+def wait_for(condition, seconds=20):
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.3)
+    return found
+
+
+def test_the_service_runs_and_starts_at_boot(host):
+    service = host.service("cllmh-reports")
+    assert service.is_running
+    assert service.is_enabled
+
+
+def test_the_token_is_closed_to_others_and_in_no_configuration(host):
+    token = host.file(TOKEN_FILE)
+    assert (token.user, token.mode) == ("cllmh", 0o600)
+    text = token.content_string.strip()
+    assert len(text) >= 32
+    assert text not in host.file("/etc/cllmh/reports.yml").content_string
+    assert text not in host.check_output("ps -eo args")
+
+
+def test_a_report_reaches_the_hub_in_the_nodes_name_and_leaves_the_spool(host, hub):
+    name = host.backend.get_hostname()
+    put(host, f"sent-{name}")
+    (report,) = wait_for(lambda: received(hub, f"sent-{name}"))
+    assert report["path"] == "/api/report"
+    assert report["authorization"] == f"Bearer {host.file(TOKEN_FILE).content_string.strip()}"
+    assert report["body"]["node"] == name
+    assert report["body"]["site"] == name.replace("node", "site")
+    wait_for(lambda: host.run("ls /var/lib/cllmh/spool/*.json").rc != 0)
+
+
+def test_what_is_reported_while_the_hub_is_away_arrives_later_in_order(host, hub):
+    name = host.backend.get_hostname()
+    hub.check_output("systemctl stop fake-hub")
+    try:
+        for number in range(3):
+            put(host, f"kept-{name}-{number}")
+        host.check_output("systemctl kill --signal=KILL cllmh-reports")
+        assert len(host.check_output("ls /var/lib/cllmh/spool/").split()) == 3
+    finally:
+        hub.check_output("systemctl start fake-hub")
+    wait_for(lambda: received(hub, f"kept-{name}-2"))
+    lines = [json.loads(line)["body"] for line in hub.check_output("cat /root/reports.jsonl").splitlines()]
+    kept = [body["data"]["camera"] for body in lines if f"kept-{name}" in body["data"]["camera"]]
+    assert kept == [f"kept-{name}-{number}" for number in range(3)]
+
+
+def test_the_journal_says_what_happened_and_no_secret(host):
+    journal = host.check_output("journalctl --unit=cllmh-reports --no-pager --output=cat")
+    assert "event=hub_unreachable" in journal
+    assert "event=reports_started" in journal
+    assert host.file(TOKEN_FILE).content_string.strip() not in journal
+
+
+def test_the_service_can_write_to_the_spool_alone(host):
+    pid = host.check_output("systemctl show cllmh-reports -p MainPID --value")
+    assert host.run("nsenter -t %s -m touch /var/lib/cllmh/forbidden", pid).rc != 0
+    assert host.run("nsenter -t %s -m touch /var/lib/cllmh/spool/.probe", pid).rc == 0
+    host.check_output("rm -f /var/lib/cllmh/spool/.probe")

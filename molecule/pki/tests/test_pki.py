@@ -6,7 +6,7 @@ SITES = {"hub": "hub", "node-b": "site-b"}
 
 
 def certificate(host, *options):
-    return host.check_output("openssl x509 -in /etc/cllmh/pki/host.crt -noout %s" % " ".join(options))
+    return host.check_output(f"openssl x509 -in /etc/cllmh/pki/host.crt -noout {' '.join(options)}")
 
 
 def name_of(host):

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from ansible.errors import AnsibleFilterError
+from ansible_collections.cllmh.cctv.plugins.module_utils import dvr
+
 DOCUMENTATION = r"""
 name: stream_path
 short_description: Return the RTSP path of a channel in a vendor's spelling
@@ -41,10 +44,6 @@ _value:
   description: The path with its query.
   type: str
 """
-
-from ansible.errors import AnsibleFilterError
-
-from ansible_collections.cllmh.cctv.plugins.module_utils import dvr
 
 
 def stream_path(channel: int, vendor: str, stream: str = "main") -> str:

@@ -88,8 +88,10 @@ class CameraPipeline:
         self._ring.append(frame, self._keep_s())
         look = self._watch.look(frame, self._ring, is_recording=self.status.state in WRITING)
         if look.sight is Sight.MOTION:
-            self._motion_at = frame.at
             self._peak_score = max(self._peak_score, look.score)
+        if look.sight is Sight.MOTION or (look.sight is Sight.CLEAR and self.status.state is CameraState.RECORDING):
+            # The first clear keyframe counts too: the motion ended somewhere before it, after the last look.
+            self._motion_at = frame.at
         may_end = frame.is_keyframe and frame.at - self._motion_at >= self._settings.post_roll_s
         state = next_state(self.status.state, look.sight, may_end=may_end)
         self.status = replace(self.status, last_frame_at=frame.at)

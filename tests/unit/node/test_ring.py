@@ -1,0 +1,54 @@
+"""The ring holds whole GOPs, bounded by seconds and bytes."""
+
+from cllmh_node.ring import PacketRing
+from cllmh_node.rtsp.frame import EncodedFrame
+
+
+def fill(ring: PacketRing, seconds: int, *, gop: int = 10, fps: int = 10, size: int = 100, keep_s: float = 5.0) -> None:
+    for number in range(seconds * fps):
+        ring.append(EncodedFrame(bytes(size), number, number, number % gop == 0, number / fps), keep_s)
+
+
+def test_the_pre_roll_begins_with_the_keyframe_before_it() -> None:
+    ring = PacketRing(1_000_000)
+    fill(ring, 20)
+    frames = list(ring.since(16.5))
+    assert frames[0].is_keyframe
+    assert frames[0].at == 16.0
+    assert frames[-1].at == 19.9
+
+
+def test_at_least_the_seconds_asked_for_are_kept_and_not_much_more() -> None:
+    ring = PacketRing(1_000_000)
+    fill(ring, 60, keep_s=5.0)
+    oldest = next(iter(ring.since(0)))
+    assert 59.9 - 5.0 - 1.0 <= oldest.at <= 59.9 - 5.0
+
+
+def test_memory_is_bounded_whatever_the_camera_sends() -> None:
+    ring = PacketRing(10_000)
+    fill(ring, 60, size=1_000, gop=600, keep_s=100.0)
+    assert ring.size_bytes <= 10_000
+
+
+def test_frames_before_the_first_keyframe_are_not_kept() -> None:
+    ring = PacketRing(1_000_000)
+    ring.append(EncodedFrame(b"x", 0, 0, False, 0.0), 5.0)
+    assert ring.size_bytes == 0
+
+
+def test_the_last_gops_are_those_that_a_suspicion_needs() -> None:
+    ring = PacketRing(1_000_000)
+    fill(ring, 10, keep_s=30)
+    ring.append(EncodedFrame(b"key", 100, 100, True, 10.0), 30)
+    frames = ring.last_gops(2)
+    assert [frames[0].at, frames[-1].at] == [9.0, 10.0]
+    assert ring.longest_gop_s == 1.0
+
+
+def test_nothing_from_before_a_break_joins_what_comes_after() -> None:
+    ring = PacketRing(1_000_000)
+    fill(ring, 10)
+    ring.clear()
+    assert list(ring.since(0)) == []
+    assert ring.size_bytes == 0

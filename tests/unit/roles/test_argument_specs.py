@@ -57,7 +57,12 @@ def test_each_variable_has_a_type_and_a_description(role: str) -> None:
     for name, option in options(role).items():
         for path, part in walk(name, option):
             assert part.get("type"), f"{path} has no type"
-            assert part.get("description"), f"{path} has no description"
+            # A colon makes a dictionary of a sentence that is not quoted.
+            text = part.get("description")
+            assert text, f"{path} has no description"
+            assert isinstance(text, str) or all(isinstance(line, str) for line in text), (
+                f"{path} is described by {text}"
+            )
             assert part["type"] != "list" or part.get("elements"), f"{path} does not say what it is a list of"
 
 

@@ -65,7 +65,7 @@ def test_a_node_cannot_report_as_another(ssh):
     assert ssh("node-a", line).stdout == "403"
 
 
-def test_a_node_cannot_write_logs_as_another(proof, ssh):
+def test_a_node_cannot_write_logs_as_another(ssh):
     mark = f"forged-{uuid.uuid4().hex[:10]}"
     line = (
         f'curl -s -o /dev/null -w "%{{http_code}}" --cacert /etc/cllmh/pki/ca.crt --cert /etc/cllmh/pki/host.crt '

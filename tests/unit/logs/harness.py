@@ -1,0 +1,187 @@
+"""Run the real syslog-ng with the role's own configuration against a recording HTTPS receiver."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jinja2
+import yaml
+
+ROLE = Path(__file__).parents[3] / "roles" / "syslog_ng"
+START_TIMEOUT_S = 20
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def render(variables: dict[str, Any]) -> str:
+    """Render the role's syslog-ng.conf with its defaults and these variables on top, as Ansible would."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    values = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
+    values |= yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    return environment.get_template("etc/syslog-ng/syslog-ng.conf.j2").render(values | variables)
+
+
+def self_signed(folder: Path) -> Path:
+    """Make one certificate for 127.0.0.1 that serves as CA, server and client (ca.crt, host.crt, host.key)."""
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+        + [*subject, "-keyout", str(folder / "host.key"), "-out", str(folder / "host.crt")],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+    shutil.copy(folder / "host.crt", folder / "ca.crt")
+    return folder
+
+
+@dataclass
+class Line:
+    """One stored log line: its labels, its time in nanoseconds, its text and its structured metadata."""
+
+    labels: dict[str, str]
+    at_ns: int
+    text: str
+    metadata: dict[str, str]
+
+
+@dataclass
+class Receiver:
+    """A push endpoint that wants a client certificate, answers `status` and keeps what it accepted."""
+
+    certificates: Path
+    port: int = field(default_factory=free_port)
+    status: int = 204
+    lines: list[Line] = field(default_factory=list)
+    requests: int = 0
+    arrived: threading.Condition = field(default_factory=threading.Condition)
+
+    def __enter__(self) -> Receiver:
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                receiver.take(self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(receiver.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+                """Stay silent: the test prints what matters."""
+
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self.certificates / "ca.crt"))
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(self.certificates / "host.crt", self.certificates / "host.key")
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._server.daemon_threads = True
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def take(self, body: bytes) -> None:
+        """Count a request and, when the answer will be 204, keep its lines; invalid JSON raises."""
+        streams = json.loads(body)["streams"]
+        with self.arrived:
+            self.requests += 1
+            if self.status == 204:
+                for stream in streams:
+                    for at, text, metadata in stream["values"]:
+                        self.lines.append(Line(stream["stream"], int(at), text, metadata))
+            self.arrived.notify_all()
+
+    def wait_for(self, count: int, timeout_s: float = 15) -> list[Line]:
+        """Wait until this many lines are here; fail with what is here instead."""
+        with self.arrived:
+            if not self.arrived.wait_for(lambda: len(self.lines) >= count, timeout_s):
+                raise AssertionError(f"{len(self.lines)} of {count} lines came: {[line.text for line in self.lines]}")
+            return list(self.lines)
+
+    def wait_for_requests(self, count: int, timeout_s: float = 15) -> None:
+        """Wait until this many requests were made, whatever the answer."""
+        with self.arrived:
+            if not self.arrived.wait_for(lambda: self.requests >= count, timeout_s):
+                raise AssertionError(f"{self.requests} of {count} requests came")
+
+
+@dataclass
+class SyslogNg:
+    """A foreground syslog-ng with private sockets, persist file and buffer."""
+
+    folder: Path
+    variables: dict[str, Any]
+
+    def __enter__(self) -> SyslogNg:
+        self.folder.mkdir(exist_ok=True)
+        config = self.folder / "syslog-ng.conf"
+        config.write_text(render(self.variables))
+        self._log = (self.folder / "stderr").open("ab")
+        self._process = subprocess.Popen(
+            ["syslog-ng", "--foreground", "--stderr", "--no-caps", f"--cfgfile={config}"]
+            + [f"--{name}={self.folder / file}" for name, file in self.private_files().items()],
+            stdout=self._log,
+            stderr=self._log,
+        )
+        self._wait_until_it_listens()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=20)
+        self._log.close()
+
+    def kill(self) -> None:
+        """End it as a power cut would: nothing is flushed."""
+        self._process.kill()
+        self._process.wait(timeout=20)
+
+    @staticmethod
+    def private_files() -> dict[str, str]:
+        """Return the options that keep it apart from the system's syslog-ng."""
+        return {"persist-file": "persist", "control": "control", "pidfile": "pid"}
+
+    def _wait_until_it_listens(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.variables["syslog_ng_dvr_port"]), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        self._process.kill()
+        raise AssertionError(f"syslog-ng does not listen: {(self.folder / 'stderr').read_text()}")
+
+
+def send(port: int, source: str, payloads: list[bytes], transport: str = "tcp") -> None:
+    """Send syslog payloads to 127.0.0.1 from one of its other addresses: one connection, or a datagram each."""
+    kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
+    with socket.socket(type=kind) as connection:
+        connection.bind((source, 0))
+        connection.connect(("127.0.0.1", port))
+        for payload in payloads:
+            connection.sendall(payload + b"\n" if transport == "tcp" else payload)

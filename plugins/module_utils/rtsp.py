@@ -133,7 +133,7 @@ class RtspClient:
         try:
             media = parse_sdp(response.body)
         except SdpError as error:
-            raise RtspError("protocol", f"{where} describes its stream in a way not understood: {error}") from error
+            raise RtspError("protocol", f"{where} describes its stream in a way not understood: {error}.") from error
         if not any(item.kind == "video" for item in media):
             raise RtspError("no_video", f"{where} offers no video.")
         return media

@@ -94,8 +94,8 @@ def parse_challenges(values: Sequence[str]) -> list[Challenge]:
     challenges = []
     for value in values:
         starts = list(_SCHEME.finditer(value))
-        ends = [start.start() for start in starts[1:]] + [len(value)]
-        for start, end in zip(starts, ends, strict=True):
+        for number, start in enumerate(starts, 1):
+            end = starts[number].start() if number < len(starts) else len(value)
             pairs = _PARAMETER.findall(value, start.end(), end)
             parameters = {name.lower(): re.sub(r"\\(.)", r"\1", quoted) or bare for name, quoted, bare in pairs}
             challenges.append(Challenge(start[1].lower(), parameters))

@@ -175,7 +175,6 @@ error:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.cllmh.cctv.plugins.module_utils.dvr import STREAMS, VENDORS, table
 from ansible_collections.cllmh.cctv.plugins.module_utils.rtsp import RtspError, Target, probe
 

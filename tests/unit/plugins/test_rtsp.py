@@ -1,0 +1,229 @@
+"""Asking a DVR, a good one (the simulated DVR) and bad ones (a server that says what the test tells it to)."""
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from cllmh_node.rtsp.dvr import Offer, stream_path, table
+from cllmh_node.rtsp.protocol import RtspClient, RtspError, Target, mask_url, probe, rtsp_url
+from fakes.fake_dvr import AUTH_SCHEMES, FakeDvr, Footage, running
+from unit.plugins.rtsp_samples import DAHUA_SDP, write_stream
+
+PASSWORD = "p@s:s/w?r#d%41 é"
+PATH = "/cam/realmonitor?channel=1&subtype=0"
+DESCRIBED = b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: %d\r\n\r\n%s" % (len(DAHUA_SDP), DAHUA_SDP)
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Footage:
+    return Footage.load(write_stream(tmp_path_factory.mktemp("footage") / "stream.h264"), fps=10)
+
+
+@contextmanager
+def server(*scripts: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Serve one connection after the other, each by its script; gives the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for script in scripts:
+                connection, _ = listener.accept()
+                with connection:
+                    try:
+                        script(connection)
+                    except OSError:
+                        return  # the client gave up, as it should
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(10)
+
+
+def says(*answers: bytes) -> Callable[[socket.socket], None]:
+    """Return a script that gives one answer to each request and closes."""
+
+    def script(connection: socket.socket) -> None:
+        for answer in answers:
+            request = b""
+            while not request.endswith(b"\r\n\r\n"):
+                request += connection.recv(4096) or b"\r\n\r\n"
+            sequence = re.search(rb"CSeq: (\d+)", request)
+            connection.sendall(answer.replace(b"CSeq: 1\r", b"CSeq: " + sequence[1] + b"\r") if sequence else answer)
+
+    return script
+
+
+def ask(port: int, timeout_s: float = 5.0) -> RtspError:
+    """Ask and return the error."""
+    with (
+        RtspClient(Target("127.0.0.1", port, "admin", PASSWORD, timeout_s)) as client,
+        pytest.raises(RtspError) as caught,
+    ):
+        client.describe(PATH)
+    return caught.value
+
+
+@pytest.mark.parametrize("auth", AUTH_SCHEMES)
+@pytest.mark.parametrize("vendor", ["dahua", "hikvision"])
+def test_a_dvr_is_asked_whatever_login_it_wants(footage: Footage, auth: str, vendor: str) -> None:
+    dvr = FakeDvr({(1, False): footage, (3, False): footage}, "admin", PASSWORD, vendor, auth)
+    with running(dvr) as port:
+        answer = probe(Target("127.0.0.1", port, "admin", PASSWORD), vendor)
+    assert [(offer.channel, offer.stream) for offer in answer.offers] == [
+        (1, "main"),
+        (1, "sub"),
+        (3, "main"),
+        (3, "sub"),
+    ]
+    first = answer.offers[0]
+    assert (first.codec, first.width, first.height, first.fps, first.error) == ("H264", 768, 576, 10.0, None)
+    assert answer.server == "fake-dvr"
+    assert not any("SETUP" in request for request in dvr.requests)
+
+
+@pytest.mark.parametrize("auth", ["digest", "digest-noqop", "digest-sha256", "basic"])
+def test_a_wrong_password_is_tried_once_only(footage: Footage, auth: str) -> None:
+    dvr = FakeDvr({(1, False): footage}, "admin", PASSWORD, auth=auth)
+    with running(dvr) as port, pytest.raises(RtspError, match="refuses user admin") as caught:
+        probe(Target("127.0.0.1", port, "admin", "guess"), "dahua")
+    assert caught.value.cause == "auth"
+    assert "guess" not in str(caught.value)
+    assert dvr.requests == ["DESCRIBE 401", "DESCRIBE 401"]
+
+
+def test_no_user_where_one_is_wanted(footage: Footage) -> None:
+    with running(FakeDvr({(1, False): footage}, "admin", PASSWORD)) as port, pytest.raises(RtspError, match="no user"):
+        probe(Target("127.0.0.1", port), "dahua")
+
+
+def test_a_channel_that_was_named_and_does_not_exist(footage: Footage) -> None:
+    with running(FakeDvr({(1, False): footage}, "admin", PASSWORD)) as port:
+        answer = probe(Target("127.0.0.1", port, "admin", PASSWORD), "dahua", channels=[1, 9], streams=["main"])
+    assert [offer.error for offer in answer.offers] == [None, "not_found"]
+    assert "channel=9" in (answer.offers[1].message or "")
+
+
+def test_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = ask(port)
+    assert error.cause == "unreachable"
+    assert f"127.0.0.1:{port}" in str(error)
+
+
+def test_a_dvr_that_never_answers_is_given_up_after_three_times(footage: Footage) -> None:
+    began = time.monotonic()
+    with running(FakeDvr({(1, False): footage}, "a", "b", silent=True)) as port, pytest.raises(RtspError) as caught:
+        probe(Target("127.0.0.1", port, "a", "b", timeout_s=0.2), "dahua")
+    assert caught.value.cause == "timeout"
+    assert time.monotonic() - began < 5
+
+
+def test_a_dvr_that_drips_meets_the_same_limit() -> None:
+    def drip(connection: socket.socket) -> None:
+        for byte in b"RTSP/1.0 200 OK\r\n" + b"x: y\r\n" * 1000:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.02)
+
+    began = time.monotonic()
+    with server(drip) as port:
+        assert ask(port, timeout_s=0.5).cause == "timeout"
+        assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", "protocol"),
+        (b"\x16\x03\x01" + b"\0" * 100 + b"\r\n\r\n", "protocol"),
+        (b"RTSP/1.0 200 OK\r\nContent-Length: 999999999\r\n\r\n", "protocol"),
+        (b"RTSP/1.0 200 OK\r\nContent-Length: -1\r\n\r\n", "protocol"),
+        (b"RTSP/1.0 200 OK\r\n" + b"x: y\r\n" * 100 + b"\r\n", "protocol"),
+        (b"x" * 20_000, "protocol"),
+        (b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n", "protocol"),
+        (b"$\0\xff\xff" * 40_000, "protocol"),
+        (b"RTSP/1.0 302 Moved\r\nLocation: rtsp://other/\r\n\r\n", "protocol"),
+        (b"RTSP/1.0 401 Unauthorized\r\nWWW-Authenticate: Negotiate\r\n\r\n", "protocol"),
+        (b"RTSP/1.0 403 Forbidden\r\n\r\n", "auth"),
+        (b"RTSP/1.0 404 Not Found\r\n\r\n", "not_found"),
+        (b"RTSP/1.0 453 Not Enough Bandwidth\r\n\r\n", "busy"),
+        (b"RTSP/1.0 503 Service Unavailable\r\n\r\n", "busy"),
+        (b"RTSP/1.0 200 OK\r\nContent-Length: 28\r\n\r\nv=0\r\nm=audio 0 RTP/AVP 0\r\n\r\n", "no_video"),
+        (b"", "unreachable"),
+    ],
+)
+def test_a_bad_answer_has_a_cause_and_one_sentence(answer: bytes, cause: str) -> None:
+    with server(says(answer)) as port:
+        error = ask(port)
+    assert error.cause == cause
+    assert str(error).startswith("127.0.0.1:")
+    assert str(error).endswith(".")
+    assert "\n" not in str(error)
+    assert PASSWORD not in str(error)
+
+
+def test_media_and_late_answers_before_the_answer_are_skipped() -> None:
+    stray = b"$\0\0\x04abcd" + b"\r\n" + b"RTSP/1.0 200 OK\r\nCSeq: 77\r\nContent-Length: 3\r\n\r\nold"
+    with server(says(stray + DESCRIBED)) as port, RtspClient(Target("127.0.0.1", port)) as client:
+        assert client.describe(PATH)[0].width == 1920
+
+
+def test_a_dvr_that_closes_after_a_refusal_is_asked_again() -> None:
+    gone = b"RTSP/1.0 404 Not Found\r\nCSeq: 1\r\n\r\n"
+    with server(says(gone), says(DESCRIBED)) as port, RtspClient(Target("127.0.0.1", port)) as client:
+        with pytest.raises(RtspError, match="does not exist"):
+            client.describe("/other")
+        assert client.describe(PATH)[0].codec == "H264"
+
+
+def test_a_nonce_that_ran_out_is_renewed_without_a_second_guess() -> None:
+    challenge = b'RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\nWWW-Authenticate: Digest realm="r", nonce="%d"\r\n\r\n'
+    answers = (challenge % 1, DESCRIBED, challenge % 2, DESCRIBED)
+    with server(says(*answers)) as port, RtspClient(Target("127.0.0.1", port, "admin", PASSWORD)) as client:
+        assert client.describe(PATH) == client.describe(PATH)
+
+
+def test_paths_by_vendor() -> None:
+    assert stream_path("dahua", 4, "sub") == "/cam/realmonitor?channel=4&subtype=1"
+    assert stream_path("hikvision", 12, "main") == "/Streaming/Channels/1201"
+    assert stream_path("generic", 2, "sub", "/live/ch{channel}_{stream}") == "/live/ch2_1"
+    for wrong in [("generic", 1, "main", None), ("axis", 1, "main", None), ("dahua", 0, "main", None)]:
+        with pytest.raises(ValueError, match=r"must be|needs"):
+            stream_path(*wrong)
+
+
+def test_a_password_is_encoded_in_a_url_and_masked_in_a_text() -> None:
+    target = Target("fe80::1", 554, "admin", PASSWORD)
+    url = rtsp_url(target, PATH, credentials=True)
+    assert url == f"rtsp://admin:p%40s%3As%2Fw%3Fr%23d%2541%20%C3%A9@[fe80::1]:554{PATH}"
+    assert mask_url(f"open {url} failed") == f"open rtsp://***@[fe80::1]:554{PATH} failed"
+    assert mask_url("rtsp://admin:a@b/c:d@host/x") == "rtsp://***@host/x"
+    assert PASSWORD not in repr(target)
+
+
+@pytest.mark.parametrize("path", ["no-slash", "/a b", "/a\r\nX: y", "/é"])
+def test_a_path_that_would_change_the_request_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="path is"):
+        rtsp_url(Target("host"), path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"host": "a b"}, {"host": ""}, {"port": 0}, {"port": 70_000}, {"username": "a\r\nb"}, {"timeout_s": 0}]
+)
+def test_a_target_that_cannot_be_right_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"host|port|username|timeout_s"):
+        Target(**{"host": "dvr", **wrong})  # type: ignore[arg-type]  # wrong types are the point
+
+
+def test_the_table_is_aligned() -> None:
+    offers = [Offer(1, "main", "/a", "H264", 1920, 1080, 25.0, "PCMA"), Offer(10, "sub", "/b", message="It is busy.")]
+    assert table(offers) == [
+        "CHANNEL  STREAM  CODEC  SIZE       FPS  AUDIO  NOTE",
+        "1        main    H264   1920x1080  25   PCMA",
+        "10       sub     -      -          -    -      It is busy.",
+    ]

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shlex
 import uuid
 from pathlib import Path
 
@@ -15,13 +17,16 @@ UNIT = "cllmh-hub-api"
 
 
 def ask(host, path, *, body=None, headers=(), address=ADDRESS):
-    """Ask the API as nginx does; return status and JSON."""
+    """Ask the API as nginx does; return status, JSON and the cookie that it sets."""
     given = [f"X-Forwarded-For: {address}", "X-Forwarded-Proto: https", "X-Requested-With: cllmh", *headers]
-    parts = ["curl -s -m 10 -w '\n%%{http_code}' --unix-socket", SOCKET, *(f"-H '{header}'" for header in given)]
+    command = ["curl", "-s", "-i", "-m", "10", "--unix-socket", SOCKET]
+    for header in given:
+        command += ["-H", header]
     if body is not None:
-        parts.append(f"-H 'Content-Type: application/json' -d '{json.dumps(body)}'")
-    text, _, status = host.check_output(" ".join([*parts, f"http://hub{path}"])).rpartition("\n")
-    return int(status), json.loads(text)
+        command += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
+    head, text = re.split(r"\r?\n\r?\n", host.check_output(shlex.join([*command, f"http://hub{path}"])), maxsplit=1)
+    cookie = re.search(r"(?im)^set-cookie: ([^;]+)", head)
+    return int(head.split()[1]), json.loads(text), cookie and cookie[1]
 
 
 def admin_password():
@@ -47,7 +52,7 @@ def test_only_the_group_reaches_the_socket(host):
 
 
 def test_it_is_healthy_but_for_loki_which_is_not_here(host):
-    status, body = ask(host, "/health", address="203.0.113.9")
+    status, body, _ = ask(host, "/health", address="203.0.113.9")
     assert status == 200
     assert body["checks"] == {"database": "ok", "loki": "failed"}
     assert body["version"] == host.check_output("cllmh-hub --version").split()[1]
@@ -68,20 +73,10 @@ def test_no_password_or_token_reaches_the_hub(host):
 
 
 def test_the_user_of_the_inventory_logs_in_and_sees_both_sites(host):
-    status, body = ask(host, "/api/v1/session", body={"username": "admin", "password": admin_password()})
+    login = {"username": "admin", "password": admin_password()}
+    status, body, cookie = ask(host, "/api/v1/session", body=login)
     assert (status, body) == (200, {"name": "admin", "role": "admin"})
-    cookie = host.check_output(
-        "curl -s -m 10 -o /dev/null -D - --unix-socket %s -H %s -H %s -H %s -H %s -d %s http://hub/api/v1/session",
-        SOCKET,
-        f"X-Forwarded-For: {ADDRESS}",
-        "X-Forwarded-Proto: https",
-        "X-Requested-With: cllmh",
-        "Content-Type: application/json",
-        json.dumps({"username": "admin", "password": admin_password()}),
-    )
-    session = next(line for line in cookie.splitlines() if line.lower().startswith("set-cookie:"))
-    value = session.split(":", 1)[1].split(";")[0].strip()
-    status, body = ask(host, "/api/v1/sites", headers=[f"Cookie: {value}"])
+    status, body, _ = ask(host, "/api/v1/sites", headers=[f"Cookie: {cookie}"])
     assert status == 200
     sites = {site["name"]: site for site in body["items"]}
     assert set(sites) == {"site-a", "site-b"}
@@ -90,9 +85,9 @@ def test_the_user_of_the_inventory_logs_in_and_sees_both_sites(host):
 
 
 def test_a_wrong_password_and_a_foreign_address_are_refused(host):
-    status, body = ask(host, "/api/v1/session", body={"username": "admin", "password": "wrong"})
+    status, body, _ = ask(host, "/api/v1/session", body={"username": "admin", "password": "wrong"})
     assert (status, body["error"]["code"]) == (401, "login_failed")
-    status, body = ask(host, "/api/v1/sites", address="203.0.113.9")
+    status, body, _ = ask(host, "/api/v1/sites", address="203.0.113.9")
     assert (status, body["error"]["code"]) == (403, "address_not_allowed")
 
 
@@ -101,7 +96,7 @@ def test_a_node_reports_with_the_token_from_the_controller(host):
     envelope = {"id": str(uuid.uuid4()), "kind": "gap", "at": "2026-11-22T03:00:01.000Z"}
     envelope |= {"node": "node-a", "site": "site-a", "data": gap}
     bearer = [f"Authorization: Bearer {token_of('node-a')}"]
-    assert ask(host, "/api/report", body=envelope, headers=bearer) == (202, {"status": "stored"})
-    assert ask(host, "/api/report", body=envelope, headers=bearer) == (200, {"status": "duplicate"})
-    status, body = ask(host, "/api/report", body=envelope, headers=[f"Authorization: Bearer {token_of('node-b')}"])
+    assert ask(host, "/api/report", body=envelope, headers=bearer)[:2] == (202, {"status": "stored"})
+    assert ask(host, "/api/report", body=envelope, headers=bearer)[:2] == (200, {"status": "duplicate"})
+    status, body, _ = ask(host, "/api/report", body=envelope, headers=[f"Authorization: Bearer {token_of('node-b')}"])
     assert (status, body["error"]["code"]) == (403, "wrong_node")

@@ -67,8 +67,9 @@ def test_the_service_runs_with_few_rights(host):
 
 
 def test_only_the_needed_plugins_are_installed(host):
-    installed = host.check_output("dpkg-query -W -f '${Package} ' 'syslog-ng*'").split()
-    assert set(installed) <= {"syslog-ng-core", "syslog-ng-mod-http", "syslog-ng-scl", "syslog-ng-mod-add-contextual-data"}
+    listed = host.check_output("dpkg-query -W -f '${Package} ${db:Status-Abbrev}\\n' 'syslog-ng*'").splitlines()
+    installed = {line.split()[0] for line in listed if line.endswith("ii ")}
+    assert installed == {"syslog-ng-core", "syslog-ng-mod-http"}
 
 
 def test_a_journal_line_arrives_with_host_severity_and_program(host, hub, node):
@@ -136,7 +137,7 @@ def test_lines_wait_for_a_hub_that_is_away_and_for_a_killed_syslog_ng(host, hub,
         while host.check_output("grep -c %s /var/log/cllmh-devices/dvr.log || true", text) != "100":
             assert time.monotonic() < deadline, "syslog-ng did not take the lines"
             time.sleep(0.2)
-        host.check_output("systemctl kill -s KILL syslog-ng")
+        host.check_output("kill -KILL $(systemctl show -p MainPID --value syslog-ng)")
     finally:
         hub.check_output("systemctl start nginx")
     lines = wait_for_lines(hub, site, text, count=100)

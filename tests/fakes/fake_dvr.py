@@ -21,6 +21,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 import struct
@@ -31,6 +32,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+LOG = logging.getLogger("fake_dvr")
 CLOCK_HZ = 90_000  # RTP clock of video, RFC 6184 and RFC 7798
 PAYLOAD_TYPE = 96
 MAX_PAYLOAD_BYTES = 1400
@@ -143,6 +145,7 @@ class FakeDvr:
     stall_after_s: dict[int, float] = field(default_factory=dict)
     drop_after_s: dict[int, float] = field(default_factory=dict)
     silent: bool = False
+    connections: set[Session] = field(default_factory=set)
     sessions: set[Session] = field(default_factory=set)
     requests: list[str] = field(default_factory=list)
 
@@ -178,6 +181,7 @@ class Session:
     async def run(self) -> None:
         """Answer requests until the client leaves, falls silent, or breaks the protocol."""
         peer = self.writer.get_extra_info("peername")
+        self.dvr.connections.add(self)
         try:
             while True:
                 async with asyncio.timeout(self.dvr.session_timeout_s):
@@ -194,7 +198,7 @@ class Session:
                 await self.reader.readexactly(int(headers.get("content-length", "0")))
                 method, _, rest = request.partition(" ")
                 status, extra, body = self.answer(method, rest.split(" ")[0], headers)
-                print(f"{peer[0]}:{peer[1]} {method} {rest.split(' ')[0]} -> {status}", flush=True)
+                LOG.info("%s:%s %s %s -> %s", *peer[:2], method, rest.split(" ")[0], status)
                 self.dvr.requests.append(f"{method} {status}")
                 self.reply(status, headers.get("cseq", "0"), extra, body)
                 await self.writer.drain()
@@ -209,8 +213,9 @@ class Session:
             ConnectionError,
             ValueError,
         ) as end:
-            print(f"{peer[0]}:{peer[1]} left: {type(end).__name__}", flush=True)
+            LOG.info("%s:%s left: %s", *peer[:2], type(end).__name__)
         finally:
+            self.dvr.connections.discard(self)
             self.dvr.sessions.discard(self)
             if self.task:
                 self.task.cancel()
@@ -328,7 +333,7 @@ class Session:
                 try:
                     await asyncio.wait_for(self.writer.drain(), SLOW_CLIENT_S)
                 except TimeoutError:
-                    print("cut a client that does not read", flush=True)
+                    LOG.info("cut a client that does not read")
                     self.writer.transport.abort()
                     return
                 at += 1
@@ -361,8 +366,8 @@ def running(dvr: FakeDvr, address: str = "127.0.0.1") -> Iterator[int]:
     async def stop() -> None:
         server.close()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
+        for session in list(dvr.connections):
+            session.writer.transport.abort()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     try:
@@ -404,6 +409,7 @@ def parse_arguments() -> argparse.Namespace:
 
 async def serve_forever(options: argparse.Namespace) -> None:
     """Build the DVR of the command line and serve it."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     given = [(n, False, f) for n, f in options.channel] + [(n, True, f) for n, f in options.substream]
     files = {file: Footage.load(Path(file), options.fps) for file in {file for _, _, file in given}}
     dvr = FakeDvr(
@@ -419,7 +425,7 @@ async def serve_forever(options: argparse.Namespace) -> None:
         silent=options.silent,
     )
     server = await dvr.serve(options.address, options.port)
-    print(f"ready: {len(files)} files, {options.vendor}, {options.auth}, port {options.port}", flush=True)
+    LOG.info("ready: %d files, %s, %s, port %d", len(files), options.vendor, options.auth, options.port)
     await server.serve_forever()
 
 

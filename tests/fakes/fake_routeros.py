@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import hmac
 import json
+import logging
 import re
 import socket
 import socketserver
@@ -25,6 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+LOG = logging.getLogger("fake_routeros")
 MAX_WORD_BYTES = 0x10000
 MAX_WORDS = 100
 IDLE_TIMEOUT_S = 60
@@ -173,7 +175,7 @@ class Connection(socketserver.StreamRequestHandler):
                 given = dict(word[1:].split("=", 1) for word in words[1:] if word.startswith("=") and "=" in word[1:])
                 given.pop(".proplist", None)
                 shown = "" if command == "/login" else f" {given}"
-                print(f"{self.client_address[0]} {command}{shown}", flush=True)
+                LOG.info("%s %s%s", self.client_address[0], command, shown)
                 if command == "/quit" or (not logged_in and command != "/login"):
                     self.write_sentence("!fatal", {"message": "session terminated" if logged_in else "not logged in"})
                     return
@@ -237,6 +239,7 @@ def main() -> None:
     parser.add_argument("--tls-certificate", type=Path, help="PEM; with it the port speaks TLS (api-ssl)")
     parser.add_argument("--tls-key", type=Path, help="PEM key of the certificate")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     password = options.password_file.read_text(encoding="utf-8").rstrip("\r\n")
     router = Router(options.username, password, options.state, options.dns_name, options.public_address)
     tls = None
@@ -244,7 +247,7 @@ def main() -> None:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(options.tls_certificate, options.tls_key)
     with Server((options.address, options.port), router, tls) as server:
-        print(f"ready: {'TLS' if tls else 'plain'}, port {options.port}", flush=True)
+        LOG.info("ready: %s, port %d", "TLS" if tls else "plain", options.port)
         server.serve_forever()
 
 

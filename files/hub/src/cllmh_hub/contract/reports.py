@@ -73,7 +73,8 @@ class ClipClosed(Model):
 class ClipsDeleted(Model):
     """Clips that left the node's disk."""
 
-    paths: list[ClipPath] = Field(max_length=5000)
+    # Only compared with what is known, so any text will do.
+    paths: list[Annotated[str, StringConstraints(max_length=4096)]] = Field(max_length=5000)
     reason: str = Field(max_length=200)
 
 
@@ -113,7 +114,7 @@ class Disk(Model):
     inodes_total: Count
     inodes_free: Count
     state: DiskState
-    cameras: dict[Name, CameraUsage] = Field(default_factory=dict)
+    cameras: dict[str, CameraUsage] = Field(default_factory=dict, description="By folder, whatever its name.")
     last_prune: LastPrune | None = None
 
 

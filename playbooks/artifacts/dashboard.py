@@ -51,7 +51,8 @@ def main() -> int:
         sha256 = staging.pack(tree / "dist", archive)
     path_in_artifacts = archive.relative_to(artifacts).as_posix()
     staging.write_entry(artifacts, _NAME, {"version": version, "path": path_in_artifacts, "sha256": sha256})
-    staging.remove_others(archive.parent, {archive})
+    # A rollout that is under way may still copy what was staged before.
+    staging.remove_others(archive.parent, {archive, artifacts / entry.get("path", "")})
     print(f"staged {_NAME} {version}")
     return 0
 

@@ -58,7 +58,9 @@ def main() -> int:
             files[python] = {"path": archive.relative_to(artifacts).as_posix(), "sha256": sha256}
     staged: dict[str, Any] = {"version": version, "architecture": arguments.architecture, "files": files}
     staging.write_entry(artifacts, arguments.name, staged)
-    staging.remove_others(folder, {artifacts / file["path"] for file in files.values()})
+    # A rollout that is under way may still copy what was staged before.
+    used = [*files.values(), *entry.get("files", {}).values()]
+    staging.remove_others(folder, {artifacts / file["path"] for file in used})
     print(f"staged {arguments.name} {version}")
     return 0
 

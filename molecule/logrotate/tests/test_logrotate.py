@@ -20,7 +20,7 @@ def rotate(host, *options):
 
 def lines_with(host, text, files):
     """Count the lines with the text over some files."""
-    return int(host.check_output("cat %s | grep -c %s || true" % (files, text)))
+    return int(host.check_output(f"cat {files} | grep -c {text} || true"))
 
 
 def test_the_rules_have_no_errors(host):

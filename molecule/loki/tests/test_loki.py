@@ -70,5 +70,5 @@ def test_loki_adds_no_labels_of_its_own(host):
 def test_severe_lines_are_kept_longer(host):
     config = host.check_output(f"curl -s -m 10 {LOKI}/config")
     assert "retention_enabled: true" in config
-    assert 'selector: \'{severity="crit"}\'' in config
+    assert "selector: '{severity=\"crit\"}'" in config
     assert "reporting_enabled: false" in config

@@ -29,9 +29,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def installed_config_version() -> str:
+    """Return the configuration language of the installed syslog-ng, for example 3.38."""
+    answer = subprocess.run(["syslog-ng", "--version"], capture_output=True, text=True, timeout=10, check=True)
+    first = answer.stdout.splitlines()[0]
+    return ".".join(first[first.index("(") + 1 :].split(".")[:2])
+
+
 def render(variables: dict[str, Any]) -> str:
     """Render the role's syslog-ng.conf with its defaults and these variables on top, as Ansible would."""
-    environment = jinja2.Environment(
+    environment = jinja2.Environment(  # noqa: S701 - what comes out is a configuration file, not HTML
         loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, undefined=jinja2.StrictUndefined
     )
     values = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
@@ -41,10 +48,21 @@ def render(variables: dict[str, Any]) -> str:
 
 def self_signed(folder: Path) -> Path:
     """Make one certificate for 127.0.0.1 that serves as CA, server and client (ca.crt, host.crt, host.key)."""
+    request = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ]
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-        + [*subject, "-keyout", str(folder / "host.key"), "-out", str(folder / "host.crt")],
+        [*request, *subject, "-keyout", str(folder / "host.key"), "-out", str(folder / "host.crt")],
         check=True,
         capture_output=True,
         timeout=30,

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-from unit.logs.harness import Line, Receiver, SyslogNg, free_port, self_signed, send
+from unit.logs.harness import Line, Receiver, SyslogNg, free_port, installed_config_version, self_signed, send
 
 GOLDEN = Path(__file__).parent / "golden"
 SITE_ZONE = "Asia/Jakarta"
@@ -28,7 +28,7 @@ def configuration(folder: Path, receiver: Receiver) -> dict[str, Any]:
     for name in ("services", "archive", "buffer"):
         (folder / name).mkdir(exist_ok=True)
     return {
-        "__syslog_ng_config_version": INSTALLED_CONFIG_VERSION,
+        "__syslog_ng_config_version": installed_config_version(),
         "syslog_ng_site": "site-a",
         "syslog_ng_host": "node-a",
         "syslog_ng_timezone": SITE_ZONE,
@@ -143,7 +143,7 @@ def test_a_line_of_a_service_file_arrives_with_the_name_of_its_file(tmp_path: Pa
     assert line.text == 'event=clip_closed msg="done"'
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 403, 404])
+@pytest.mark.parametrize("status", [403, 429, 503, 504])
 def test_a_hub_that_refuses_for_now_gets_the_same_lines_again(status: int, tmp_path: Path, receiver: Receiver) -> None:
     variables = configuration(tmp_path, receiver)
     receiver.status = status

@@ -61,9 +61,9 @@ class Recordings:
 
 
 def tree_hash(folder: Path) -> str:
-    """Return a hash of names, contents, modes and times of all below a folder."""
+    """Return a hash of names, contents, modes and times of a folder and all below it."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
+    for path in (folder, *sorted(folder.rglob("*"))):
         found = path.lstat()
         digest.update(f"{path} {found.st_mode} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_size}".encode())
         if path.is_file():

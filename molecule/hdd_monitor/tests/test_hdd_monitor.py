@@ -3,7 +3,7 @@
 import json
 import time
 
-testinfra_hosts = ["ansible://node-a", "ansible://node-b"]
+testinfra_hosts = ["ssh://node-a", "ssh://node-b"]
 
 SOCKET = "/run/cllmh-hdd-monitor/http.sock"
 PYTHON = "/opt/cllmh/cllmh-node/current/bin/python"
@@ -53,8 +53,8 @@ def test_the_gateway_alone_can_reach_the_socket(host):
 
 def test_disk_answers_with_the_real_figures(host):
     disk = get(host, "/disk")
-    total = int(host.check_output("stat -f -c '%%b' /srv/cctv/recordings")) * int(
-        host.check_output("stat -f -c '%%S' /srv/cctv/recordings")
+    total = int(host.check_output("stat -f -c '%b' /srv/cctv/recordings")) * int(
+        host.check_output("stat -f -c '%S' /srv/cctv/recordings")
     )
     assert disk["total_bytes"] == total
     assert disk["state"] == "ok"

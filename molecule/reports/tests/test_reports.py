@@ -6,7 +6,7 @@ import time
 import pytest
 import testinfra
 
-testinfra_hosts = ["ansible://node-a", "ansible://node-b"]
+testinfra_hosts = ["ssh://node-a", "ssh://node-b"]
 
 PYTHON = "/opt/cllmh/cllmh-node/current/bin/python"
 TOKEN_FILE = "/etc/cllmh/secrets/reports_token"
@@ -20,8 +20,7 @@ Spool(Path("/var/lib/cllmh/spool")).put("gap", {"camera": sys.argv[1]})
 
 @pytest.fixture
 def hub(request):
-    option = request.config.getoption
-    return testinfra.get_host("ansible://hub", ansible_inventory=option("--ansible-inventory"))
+    return testinfra.get_host("ssh://hub", ssh_config=request.config.getoption("--ssh-config"))
 
 
 def put(host, camera):

@@ -64,6 +64,13 @@ ORDER BY start, camera
 _SELECT_OPEN_GAP = """
 SELECT camera, start, "end", cause FROM gaps WHERE camera = ? AND "end" IS NULL ORDER BY start DESC LIMIT 1
 """
+# A run that was killed had no time to say until when it watched; its last clip may know better.
+_SELECT_WATCHED = """
+SELECT max(at) FROM (
+    SELECT until AS at FROM watched WHERE camera = :camera
+    UNION ALL SELECT "end" FROM clips WHERE camera = :camera
+)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +161,10 @@ class ClipIndex:
         return None if row is None else GapRow(*row)
 
     def watched_until(self, camera: str) -> float | None:
-        """Return until when the camera was watched by an earlier run."""
+        """Return until when the camera was watched by an earlier run, None when it never was."""
         with self._lock:
-            row = self._connection.execute("SELECT until FROM watched WHERE camera = ?", (camera,)).fetchone()
-        return None if row is None else float(row[0])
+            row = self._connection.execute(_SELECT_WATCHED, {"camera": camera}).fetchone()
+        return None if row[0] is None else float(row[0])
 
     def set_watched_until(self, until: dict[str, float]) -> None:
         """Remember until when cameras were watched."""

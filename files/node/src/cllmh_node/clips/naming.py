@@ -27,4 +27,4 @@ def clip_start(name: str) -> float | None:
 
 def iso_time(at: float) -> str:
     """Return a unix time as ISO 8601 in UTC with milliseconds: `2026-11-22T03:04:05.678Z`."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(round(at, 3), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -45,7 +45,7 @@ class ClipWriter:
     def __init__(self, recordings_dir: Path, camera: str, info: StreamInfo, start: float) -> None:
         """Create the file of a clip that starts at the unix time `start`."""
         self.path = clip_path(camera, start)
-        self.start = start
+        self.start = round(start, 3)  # as precise as the file's name
         self.frames = 0
         full_path = recordings_dir / self.path
         full_path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)

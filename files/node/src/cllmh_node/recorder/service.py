@@ -36,7 +36,7 @@ STUCK_S = 45.0
 
 _TICK_S = 1.0
 _STATUS_FILE_EVERY_S = 5.0
-_WATCHED_EVERY_S = 10.0
+_WATCHED_EVERY_S = 5.0
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 

@@ -1,0 +1,210 @@
+"""The recorder as its users run it, against a simulated DVR: a process of its own, RTSP with Digest, real footage."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import av
+import pytest
+import yaml
+
+from fakes.fake_dvr import FakeDvr, Footage, running
+from fakes.footage import FPS, LOOP_S, SOURCE, STILL_S, make_footage
+
+PASSWORD = "kata@sandi:/#%41"
+PRE_ROLL_S = 5
+GOP_S = 2
+Found = TypeVar("Found")
+
+pytestmark = pytest.mark.skipif(
+    not SOURCE.exists() or shutil.which("ffmpeg") is None,
+    reason="the footage needs ffmpeg and opencv-doc: apt-get install ffmpeg opencv-doc",
+)
+
+
+@pytest.fixture(scope="session")
+def channels(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, bool], Footage]:
+    cache = Path(os.environ.get("CLLMH_FOOTAGE", tmp_path_factory.getbasetemp().parent / "cllmh-footage"))
+    return {(number, False): Footage.load(file, FPS) for number, file in make_footage(cache).items()}
+
+
+class Site:
+    """A recorder's folder and configuration, and the process that runs with it."""
+
+    def __init__(self, folder: Path, port: int, names: dict[str, int], password: str = PASSWORD) -> None:
+        self.folder = folder
+        self.recordings = folder / "recordings"
+        self.config = folder / "recorder.yml"
+        secret = folder / "password"
+        secret.write_text(f"{password}\n")
+        secret.chmod(0o600)
+        cameras = [
+            {
+                "name": name,
+                "host": "127.0.0.1",
+                "port": port,
+                "path": f"/cam/realmonitor?channel={channel}&subtype=0",
+                "username": "admin",
+                "password_file": str(secret),
+                "pre_roll_s": PRE_ROLL_S,
+            }
+            for name, channel in names.items()
+        ]
+        settings = {
+            "recordings_dir": str(self.recordings),
+            "state_dir": str(folder / "state"),
+            "spool_dir": str(folder / "spool"),
+            "cameras": cameras,
+        }
+        self.config.write_text(yaml.safe_dump(settings))
+        self.log = folder / "recorder.log"
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[subprocess.Popen[bytes]]:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "cllmh_node", "record", "--config", str(self.config)]
+            process = subprocess.Popen(command, stderr=log, stdout=log)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    def rows(self, verb: str) -> list[dict[str, Any]]:
+        command = [sys.executable, "-m", "cllmh_node", verb, "--config", str(self.config), "--json"]
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        return [json.loads(line) for line in listed.stdout.splitlines()]
+
+    def events(self, name: str, camera: str) -> list[str]:
+        lines = self.log.read_text().splitlines()
+        return [line for line in lines if f"event={name} camera={camera} " in line]
+
+    def reports(self, kind: str) -> list[dict[str, Any]]:
+        return [json.loads(path.read_text())["data"] for path in sorted((self.folder / "spool").glob(f"*-{kind}-*"))]
+
+    def state(self, camera: str) -> str | None:
+        try:
+            status = json.loads((self.folder / "state/status.json").read_text())
+        except FileNotFoundError:
+            return None
+        return str(status["cameras"][camera]["state"])
+
+
+def wait_for(condition: Callable[[], Found | None], seconds: float) -> Found:
+    """Ask again and again: what is waited for happens in other processes."""
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, f"waited {seconds} s in vain"
+        time.sleep(0.2)
+    return found
+
+
+def in_loop(iso: str) -> float:
+    """Where in the DVR's loop a time is, in seconds."""
+    return datetime.fromisoformat(iso).timestamp() % LOOP_S
+
+
+def decoded_seconds(path: Path) -> float:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0)) / FPS
+
+
+def test_a_clip_begins_before_the_walking_and_the_still_channel_has_none(
+    tmp_path: Path, channels: dict[tuple[int, bool], Footage]
+) -> None:
+    dvr = FakeDvr(channels=channels, username="admin", password=PASSWORD, vendor="dahua", auth="digest")
+    with running(dvr) as port:
+        site = Site(tmp_path, port, {"gate": 1, "yard": 2})
+        with site.recording() as process:
+            # A whole visit: seen from a quiet state on, whenever in the loop the test happens to begin.
+            wait_for(lambda: site.state("gate") == "quiet", LOOP_S + 40)
+            before = len(site.events("clip_closed", "gate"))
+            wait_for(lambda: len(site.events("clip_closed", "gate")) > before, 2 * LOOP_S)
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+            assert time.monotonic() - began < 5
+        clip = [row for row in site.rows("clips") if row["camera"] == "gate"][-1]
+        assert STILL_S - PRE_ROLL_S - GOP_S - 0.5 <= in_loop(clip["start"]) <= STILL_S - PRE_ROLL_S + 0.5
+        assert decoded_seconds(Path(clip["path"])) > LOOP_S - STILL_S + PRE_ROLL_S
+        assert not [row for row in site.rows("clips") if row["camera"] == "yard"]
+        assert site.rows("gaps") == []
+        assert "kata@sandi" not in site.log.read_text()
+        assert "kata%40sandi" not in site.log.read_text()
+
+
+def test_a_camera_that_goes_away_is_one_gap_one_line_and_one_report_until_it_is_back(
+    tmp_path: Path, channels: dict[tuple[int, bool], Footage]
+) -> None:
+    dvr = FakeDvr(channels=channels, username="admin", password=PASSWORD, drop_after_s={2: 6.0})
+    with running(dvr) as port:
+        site = Site(tmp_path, port, {"yard": 2})
+        with site.recording():
+            wait_for(lambda: site.events("camera_returned", "yard"), 60)
+            dvr.drop_after_s.clear()
+    gap = site.rows("gaps")[0]
+    assert gap["cause"] == "camera_lost"
+    assert gap["end"] is not None
+    assert len(site.events("camera_lost", "yard")) == len(site.rows("gaps"))
+    first = [report for report in site.reports("gap") if report["start"] == gap["start"]]
+    assert [report["end"] for report in first] == [None, gap["end"]]
+
+
+def test_a_picture_that_stops_is_noticed_after_five_seconds(
+    tmp_path: Path, channels: dict[tuple[int, bool], Footage]
+) -> None:
+    dvr = FakeDvr(channels=channels, username="admin", password=PASSWORD, stall_after_s={2: 4.0})
+    with running(dvr) as port:
+        site = Site(tmp_path, port, {"yard": 2})
+        with site.recording():
+            line = wait_for(lambda: site.events("camera_lost", "yard"), 40)[0]
+    assert "no picture for 5 s" in line
+
+
+def test_a_wrong_password_is_said_once_and_never_shown(
+    tmp_path: Path, channels: dict[tuple[int, bool], Footage]
+) -> None:
+    dvr = FakeDvr(channels=channels, username="admin", password=PASSWORD)
+    with running(dvr) as port:
+        site = Site(tmp_path, port, {"yard": 2}, password="salah@:/9")
+        with site.recording():
+            line = wait_for(lambda: site.events("camera_lost", "yard"), 20)[0]
+    assert "cause=auth_failed" in line
+    assert "refuses user admin" in line
+    assert "salah" not in site.log.read_text()
+    assert [gap["cause"] for gap in site.rows("gaps")] == ["auth_failed"]
+
+
+def test_a_killed_recorder_leaves_readable_clips_and_names_the_gap_when_it_is_back(
+    tmp_path: Path, channels: dict[tuple[int, bool], Footage]
+) -> None:
+    dvr = FakeDvr(channels={(1, False): walking(channels[1, False])}, username="admin", password=PASSWORD)
+    with running(dvr) as port:
+        site = Site(tmp_path, port, {"gate": 1})
+        with site.recording() as process:
+            wait_for(lambda: site.events("clip_opened", "gate"), 90)
+            (path,) = wait_for(lambda: [p for p in site.recordings.rglob("*.mp4") if p.stat().st_size > 2e6], 60)
+            process.kill()
+            process.wait(10)
+        assert decoded_seconds(path) > 3
+        assert site.rows("clips") == []
+        with site.recording():
+            wait_for(lambda: site.rows("clips"), 20)
+            wait_for(lambda: site.events("camera_returned", "gate"), 30)
+    assert site.rows("clips")[0]["path"] == str(path)
+    assert [gap["cause"] for gap in site.rows("gaps")] == ["restart"]
+
+
+def walking(footage: Footage) -> Footage:
+    """The part of channel 1 in which people walk, alone."""
+    units = footage.units[STILL_S * FPS : LOOP_S * FPS]
+    return Footage(footage.codec, footage.fps, units, footage.parameters)

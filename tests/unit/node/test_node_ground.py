@@ -1,0 +1,168 @@
+"""What every service of a node stands on: command line, configuration, log lines, sd_notify."""
+
+import json
+import logging
+import re
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cllmh_node import log, systemd
+from cllmh_node.cli import find_verbs, main
+from cllmh_node.config import ConfigError, load_config, read_secret
+from cllmh_node.recorder.settings import RecorderConfig
+
+SOURCES = Path(__file__).resolve().parents[3] / "files/node/src/cllmh_node"
+MINIMAL = """
+recordings_dir: FOLDER/recordings
+state_dir: FOLDER/state
+cameras:
+  - {name: gate, host: 192.0.2.10, path: "/cam/realmonitor?channel=1&subtype=0"}
+"""
+
+
+def config_file(folder: Path, text: str = MINIMAL) -> Path:
+    path = folder / "recorder.yml"
+    path.write_text(text.replace("FOLDER", str(folder)))
+    return path
+
+
+def problem(folder: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(config_file(folder, MINIMAL + text), RecorderConfig)
+    return str(caught.value)
+
+
+def test_the_smallest_configuration_has_a_default_for_everything_else(tmp_path: Path) -> None:
+    config = load_config(config_file(tmp_path), RecorderConfig)
+    camera = config.cameras[0]
+    assert (camera.port, camera.pre_roll_s, camera.post_roll_s) == (554, 5, 5)
+    assert config.index_path == tmp_path / "state/index.db"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("langauge: id", "langauge: unknown key; did you mean language? allowed here: "),
+        ("language: fr", "language: 'fr': input should be 'en' or 'id'"),
+        ("  - {name: yard, host: h, path: /, prot: 1}", "cameras[1].prot: unknown key; did you mean port? "),
+        (
+            "  - {name: yard, host: h, path: /, port: 0}",
+            "cameras[1].port: 0: input should be greater than or equal to 1",
+        ),
+        ("  - {name: yard, path: /}", "cameras[1].host: is missing"),
+        ("  - {name: ../etc, host: h, path: /}", "cameras[1].name: '../etc': string should match pattern"),
+        ("  - {name: gate, host: h, path: /}", "cameras: each name can be used once only, given more often: gate"),
+        (
+            "  - {name: yard, host: h, path: /, motion: {sigma: 4}}",
+            "cameras[1].motion.sigma: unknown key; did you mean",
+        ),
+    ],
+)
+def test_a_wrong_key_is_named_with_file_value_and_what_is_allowed(tmp_path: Path, text: str, expected: str) -> None:
+    assert problem(tmp_path, text).startswith(f"{tmp_path}/recorder.yml: {expected}")
+
+
+def test_a_password_in_the_configuration_is_refused_and_not_shown(tmp_path: Path) -> None:
+    text = problem(tmp_path, "  - {name: yard, host: h, path: /, username: a, password: rahasia}")
+    assert "cameras[1].password: unknown key" in text
+    assert "rahasia" not in text
+
+
+def test_broken_yaml_is_named_by_its_line_and_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "recorder.yml"
+    path.write_text("a: 1\nb: [rahasia\n")
+    with pytest.raises(ConfigError, match=r"recorder.yml: is not YAML: line \d") as caught:
+        load_config(path, RecorderConfig)
+    assert "rahasia" not in str(caught.value)
+
+
+def test_a_secret_that_everybody_can_read_is_refused(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("p@ss\nsecond line\n")
+    secret.chmod(0o644)
+    with pytest.raises(ConfigError, match="mode 0644 lets everybody at the secret"):
+        read_secret(secret)
+    secret.chmod(0o600)
+    assert read_secret(secret) == "p@ss"
+
+
+def test_wrong_configuration_ends_with_exit_code_2_and_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["record", "--check", "--config", str(tmp_path / "none.yml")]) == 2
+    assert capsys.readouterr().err == f"{tmp_path}/none.yml: cannot be read: No such file or directory\n"
+    assert main(["record", "--check", "--config", str(config_file(tmp_path))]) == 0
+
+
+def test_every_verb_says_in_one_line_what_it_does() -> None:
+    verbs = dict(find_verbs())
+    assert {"record", "clips", "gaps"} <= verbs.keys()
+    for name, verb in verbs.items():
+        assert verb.__doc__, name
+        assert verb.__doc__.splitlines()[0].endswith("."), name
+
+
+def test_clips_before_the_first_run_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["clips", "--config", str(config_file(tmp_path))]) == 2
+    assert "the recorder has not run with this configuration" in capsys.readouterr().err
+
+
+def test_a_camera_that_does_not_exist_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gaps", "--config", str(config_file(tmp_path)), "--camera", "gaet"]) == 2
+    assert "which has: gate" in capsys.readouterr().err
+
+
+def logged(language: str = "en", *, to_journal: bool = False, **fields: object) -> str:
+    record = logging.LogRecord("x", logging.WARNING, "x.py", 1, "clip_closed", None, None)
+    record.cllmh_event, record.cllmh_fields = "clip_closed", fields
+    return log.StructuredFormatter(language=language, to_journal=to_journal).format(record)
+
+
+def test_a_log_line_has_its_fields_and_a_text_in_the_language_wanted() -> None:
+    line = logged(camera="gate", seconds=12.4, path="gate/x.mp4", at=datetime(2026, 1, 2, tzinfo=UTC))
+    assert 'event=clip_closed camera=gate seconds=12.4 path=gate/x.mp4 at=2026-01-02T00:00:00.000Z msg="' in line
+    assert "merekam 12.4 detik" in logged("id", camera="gate", seconds=12.4, path="x")
+
+
+def test_a_log_line_stays_one_line_and_carries_its_severity_to_the_journal() -> None:
+    line = logged(to_journal=True, camera='a "b"\nevent=forged', seconds=1, path="x")
+    assert line.startswith("<4>event=clip_closed ")
+    assert "\n" not in line
+    assert r'camera="a \"b\"\nevent=forged"' in line
+
+
+def test_every_event_has_a_text_in_both_languages() -> None:
+    used = set()
+    for path in SOURCES.rglob("*.py"):
+        used |= set(re.findall(r'\bevent\(\s*(?:_?logger|log),\s*"(\w+)"', path.read_text(encoding="utf-8")))
+    assert len(used) > 5
+    assert used <= log.messages().keys()
+    for key, texts in log.messages().items():
+        assert set(texts) == {"en", "id"}, key
+        fields = [set(re.findall(r"{(\w+)}", text)) for text in texts.values()]
+        assert fields[0] == fields[1], key
+
+
+def test_the_catalogue_is_sorted() -> None:
+    text = (SOURCES / "log_messages.json").read_text(encoding="utf-8")
+    assert list(json.loads(text)) == sorted(json.loads(text))
+
+
+def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        assert systemd.notify("READY=1")
+        assert receiver.recv(100) == b"READY=1"
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    assert not systemd.notify("READY=1")
+
+
+def test_the_watchdog_is_served_twice_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+    assert systemd.watchdog_interval_s() == 30
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    assert systemd.watchdog_interval_s() is None

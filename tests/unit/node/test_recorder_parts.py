@@ -114,6 +114,12 @@ def test_no_error_shows_the_password() -> None:
     assert "ss" not in shown.replace("CameraError", "").replace("address", "")
 
 
+def test_a_password_that_ffmpeg_would_cut_is_refused_with_the_reason() -> None:
+    with pytest.raises(CameraError, match="too long for FFmpeg: 366 characters") as caught:
+        RtspSession(ADDRESS, "@" * 120)
+    assert caught.value.cause == "auth_failed"
+
+
 @pytest.mark.parametrize(
     ("number", "cause"),
     [

@@ -54,9 +54,11 @@ class RtspSession:
             "fpsprobesize": "2",
         }
         try:
-            self._container = av.open(
-                address.url(password), format="rtsp", options=options, timeout=(OPEN_TIMEOUT_S, _READ_SLICE_S)
-            )
+            url = address.url(password)
+        except ValueError as error:
+            raise CameraError("auth_failed", str(error)) from error
+        try:
+            self._container = av.open(url, format="rtsp", options=options, timeout=(OPEN_TIMEOUT_S, _READ_SLICE_S))
         except (av.error.FFmpegError, OSError) as error:
             raise explain(error, address) from None
         if not self._container.streams.video:

@@ -9,7 +9,7 @@ import { useSession } from '@/stores/session'
 
 /**
  * The pages; all but the login page need a session.
- * They come in one piece (about 15 of 96 kB compressed): going to a page asks a bad link for nothing more
+ * They come in one piece (about 15 of 110 kB compressed): going to a page asks a bad link for nothing more
  * than data, and works in a window that was opened before the dashboard was upgraded.
  */
 export function makeRouter() {

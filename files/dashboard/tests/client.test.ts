@@ -59,9 +59,15 @@ describe('a failure', () => {
     vi.stubGlobal('fetch', () => Promise.reject(new TypeError('Failed to fetch')))
     expect(await failureOf(getSites(never))).toMatchObject({ code: 'network', status: 0 })
   })
-  test('to answer in time is told as such', async () => {
-    vi.stubGlobal('fetch', () => Promise.reject(new DOMException('late', 'TimeoutError')))
-    expect(explain(await failureOf(getSites(never))).key).toBe('error.timeout')
+  test('to answer in time is told as such, and ends the request', async () => {
+    vi.useFakeTimers()
+    const hangs = (_: Request, { signal }: { signal: AbortSignal }) =>
+      new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    vi.stubGlobal('fetch', hangs)
+    const failure = failureOf(getSites(never))
+    await vi.advanceTimersByTimeAsync(20_000)
+    expect(explain(await failure).key).toBe('error.timeout')
+    vi.useRealTimers()
   })
   test('that the page itself caused stays an abort', async () => {
     vi.stubGlobal('fetch', () => Promise.reject(new DOMException('left', 'AbortError')))

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-
 MAX_CREDENTIALS_CHARS = 127
 """FFmpeg cuts user and password, as a URL spells them and with the colon between, silently at this length."""
 

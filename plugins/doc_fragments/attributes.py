@@ -32,12 +32,3 @@ attributes:
     support: N/A
     details: The module changes nothing.
 """
-
-    CHANGES = r"""
-options: {}
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-"""

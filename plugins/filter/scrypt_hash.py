@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import hashlib
+
+from ansible.errors import AnsibleFilterError
+
 DOCUMENTATION = r"""
 name: scrypt_hash
 short_description: Hash a password with scrypt, the way werkzeug checks it
@@ -39,12 +43,10 @@ _value:
   type: str
 """
 
-import hashlib
-
-from ansible.errors import AnsibleFilterError
-
 # The cost that werkzeug 3 gives new hashes: 32 MiB and some 60 ms a guess.
-_N, _R, _P = 2**15, 8, 1
+_N = 2**15
+_R = 8
+_P = 1
 _MAX_MEMORY_BYTES = 132 * _N * _R * _P
 _SALT_LABEL = "cllmh.cctv.scrypt_hash/"
 _SALT_CHARACTERS = 32

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
+from werkzeug.security import generate_password_hash
+
 from cllmh_hub.app import create_app
 from cllmh_hub.config import HubConfig
-from flask import Flask
 from unit.hub.certificates import Certificates, make_certificates
 from unit.hub.helpers import PASSWORDS, TOKENS, Browser, Clock, Reporter
 from unit.hub.servers import Server, answer_as_loki, answer_as_node
-from werkzeug.security import generate_password_hash
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from cllmh_hub.contract.times import iso_ms
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
+
+from cllmh_hub.contract.times import iso_ms
 
 NOW = datetime(2026, 11, 22, 3, 4, 5, 678000, UTC)
 HOME = "192.168.1.5"

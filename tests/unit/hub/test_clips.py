@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from requests.exceptions import ChunkedEncodingError
+
 from cllmh_hub.app import create_app
 from cllmh_hub.config import HubConfig
-from requests.exceptions import ChunkedEncodingError
 from unit.hub.certificates import Certificates
 from unit.hub.helpers import Browser, Reporter, clip, error_code
 from unit.hub.servers import CLIP_BYTES, CLIP_PATH, Server

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from cllmh_hub.app import create_app, create_app_from
 from cllmh_hub.cli import main
 from cllmh_hub.config import HubConfig
@@ -112,6 +113,12 @@ def test_a_hub_that_is_started_again_still_knows_everything(settings: dict[str, 
     path = write(settings, tmp_path)
     assert create_app_from(str(path)).test_client().get("/health").status_code == 200
     assert create_app_from(str(path)).test_client().get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["log.py", "config_file.py", "log_messages.json"])
+def test_what_node_and_hub_share_is_there_once(name: str) -> None:
+    package = Path(__file__).parents[3] / "files" / "hub" / "src" / "cllmh_hub"
+    assert (package / name).is_symlink()
 
 
 def test_serve_answers_on_a_socket_that_only_the_group_may_use(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from cllmh_hub.cli import openapi_text
 from flask import Flask
 from sqlalchemy.exc import OperationalError
+
+from cllmh_hub.cli import openapi_text
 from unit.hub.helpers import Browser, error_code
 from unit.hub.servers import Server
 

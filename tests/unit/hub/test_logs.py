@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from cllmh_hub.loki import quote
 from unit.hub.helpers import Browser, error_code
 from unit.hub.servers import Server

@@ -4,10 +4,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from cllmh_hub.models import StoredReport
-from cllmh_hub.services import services
 from flask import Flask
 from sqlalchemy import func, select
+
+from cllmh_hub.models import StoredReport
+from cllmh_hub.services import services
 from unit.hub.helpers import Browser, Clock, Reporter, clip, disk, error_code, status
 
 KINDS = {

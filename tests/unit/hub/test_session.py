@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
+from werkzeug.security import generate_password_hash
+
 from cllmh_hub.app import create_app
 from cllmh_hub.config import HubConfig
-from flask import Flask
 from unit.hub.helpers import ELSEWHERE, Browser, Clock, error_code
-from werkzeug.security import generate_password_hash
 
 
 def test_a_person_logs_in_and_is_known(stranger: Browser) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from unit.hub.helpers import Browser, Clock, Reporter, clip, disk, status
 
 

@@ -82,6 +82,8 @@ def test_the_service_cannot_write_elsewhere(host):
     unit = host.check_output("systemctl show cllmh-hdd-monitor -p ProtectSystem -p NoNewPrivileges -p PrivateNetwork")
     assert set(unit.split()) == {"ProtectSystem=strict", "NoNewPrivileges=yes", "PrivateNetwork=yes"}
     pid = host.check_output("systemctl show cllmh-hdd-monitor -p MainPID --value")
+    host.check_output("nsenter -t %s -m touch /srv/cctv/recordings/.probe", pid)
+    host.check_output("rm /srv/cctv/recordings/.probe")
     assert host.run("nsenter -t %s -m touch /etc/cllmh/forbidden", pid).rc != 0
 
 

@@ -20,3 +20,13 @@ def test_state_and_logs_belong_to_the_services(host):
         folder = host.file(path)
         assert folder.is_directory, path
         assert folder.user == "cllmh", path
+
+
+def test_clock_is_utc(host):
+    assert host.check_output("date +%Z") == "UTC"
+    assert host.file("/etc/localtime").linked_to == "/usr/share/zoneinfo/Etc/UTC"
+
+
+def test_directories_come_back_when_somebody_removed_them(host):
+    host.check_output("rm -rf /var/log/cllmh && systemd-tmpfiles --create")
+    assert host.file("/var/log/cllmh").user == "cllmh"

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+from flask.testing import FlaskClient
+
 from cllmh_node.config import ConfigError, load_config
 from cllmh_node.hdd_monitor.app import create_app
 from cllmh_node.hdd_monitor.config import HddMonitorConfig
@@ -21,7 +23,6 @@ from cllmh_node.hdd_monitor.disk import next_state
 from cllmh_node.hdd_monitor.monitor import Monitor
 from cllmh_node.recordings import MARKER, Space
 from cllmh_node.reports import Spool
-from flask.testing import FlaskClient
 from unit.recordings_folder import CLIP_BYTES, HOUR_S, Recordings
 
 

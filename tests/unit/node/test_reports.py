@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from cllmh_node.config import ConfigError, load_config
 from cllmh_node.reports import Spool
 from cllmh_node.reports.sender import ReportsConfig, Sender

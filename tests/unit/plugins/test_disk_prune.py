@@ -14,6 +14,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 from ansible.template import Templar, trust_as_template
 from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+
 from cllmh_node.recordings import MARKER
 from unit.recordings_folder import CLIP_BYTES, DAY_S, HOUR_S, Recordings, tree_hash
 

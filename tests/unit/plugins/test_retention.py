@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from cllmh_node.recordings import MARKER, BusyError, RetentionError, Root, Space
 from cllmh_node.retention import Plan, Policy, act, plan, prune
 from unit.recordings_folder import CLIP_BYTES, DAY_S, HOUR_S, NOW, Recordings, tree_hash

@@ -1,4 +1,4 @@
-"""What the role motion_recorder leaves on a node: a recorder that watches its DVR's channels and can do nothing else."""
+"""What the role motion_recorder leaves on a node: a recorder that watches its DVR's channels and no more."""
 
 import json
 import time

@@ -46,7 +46,8 @@ BASE_REVISION = 1
 NEEDED_FREE_BYTES = 6 * 1024**3
 """Two base trees (about 0.4 GiB each), overlays and recordings of a demo."""
 
-BOOT_TIMEOUT_S = 60.0
+INOTIFY_INSTANCES = 1024
+BOOT_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
 
 
@@ -79,7 +80,8 @@ class Machine:
         self.dir = lab.dir / self.name
         self.root = self.dir / "root"
         self.pid_file = self.dir / "pid"
-        self.nspawn_name = f"cllmh{lab.index}-{self.name}"
+        # Short, because the kernel allows 15 letters for the name of the network interface made from it.
+        self.nspawn_name = f"c{lab.index}-{self.name}"
         self.unit = f"cllmh-lab-{lab.index}-{self.name}.service"
 
     def pid(self) -> int | None:
@@ -104,7 +106,7 @@ class Machine:
                 kill(pid)
         # A killed nspawn leaves its machine running: whoever has this overlay as its root is one of its processes.
         wait_until(lambda: not [kill(p) for p in self.processes()], STOP_TIMEOUT_S)
-        run("ip", "link", "delete", f"vb-{self.nspawn_name}"[:15], quiet=True)
+        run("ip", "link", "delete", f"vb-{self.nspawn_name}", quiet=True)
         for mount in mounts_below(self.dir):
             run("umount", "--lazy", mount)
         self.pid_file.unlink(missing_ok=True)
@@ -304,6 +306,10 @@ class Lab:
             run("ip", "address", "replace", f"{address}/{self.network.prefixlen}", "dev", self.bridge)
         run("ip", "link", "set", self.bridge, "up")
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n")
+        # Each machine's systemd takes about six; the kernel's 128 are for all machines and the host together.
+        instances = Path("/proc/sys/fs/inotify/max_user_instances")
+        if int(instances.read_text()) < INOTIFY_INSTANCES:
+            instances.write_text(f"{INOTIFY_INSTANCES}\n")
         run("nft", "delete", "table", "ip", self.table, quiet=True)
         rule = f"ip saddr {self.network} ip daddr != {self.network} masquerade"
         run("nft", f"table ip {self.table} {{ chain out {{ type nat hook postrouting priority srcnat; {rule}\n}}\n}}\n")
@@ -376,7 +382,7 @@ def port_open(address: str, port: int) -> bool:
     """The port answers with something: a listening socket alone may be a machine that is going down."""
     try:
         with socket.create_connection((address, port), timeout=1) as connection:
-            connection.settimeout(2)
+            connection.settimeout(10)  # a busy machine forks slowly
             return bool(connection.recv(1))
     except OSError:
         return False

@@ -23,8 +23,13 @@ def serve(config: HddMonitorConfig, listen: str | None = None) -> None:
     nobody makes room any more.
     """
     monitor = Monitor(config)
-    where = {"listen": listen} if listen else {"unix_socket": str(config.socket), "unix_socket_perms": "660"}
-    server = create_server(create_app(config, monitor), threads=HTTP_THREADS, ident="", **where)
+    app = create_app(config, monitor)
+    if listen:
+        server = create_server(app, threads=HTTP_THREADS, ident="", listen=listen)
+    else:
+        server = create_server(
+            app, threads=HTTP_THREADS, ident="", unix_socket=str(config.socket), unix_socket_perms="660"
+        )
     stop = threading.Event()
     loop = threading.Thread(
         target=monitor.run, args=(stop, lambda: systemd.notify("WATCHDOG=1")), name="disk", daemon=True

@@ -8,7 +8,7 @@ check "ruff" ruff check .
 check "ruff format" ruff format --check .
 check "mypy cllmh-node" mypy -p cllmh_node
 check "mypy cllmh-hub" mypy -p cllmh_hub
-check "mypy scripts" mypy scripts/*.py
+check "mypy scripts" mypy scripts/*.py roles/lab/files/lab.py
 check "mypy module_utils" mypy plugins/module_utils
 check "yamllint" yamllint --strict .
 check "ansible-lint" ansible-lint --strict

@@ -350,6 +350,8 @@ class Lab:
             run("umount", "--lazy", mount)
         if self.dir.exists():
             shutil.rmtree(self.dir)
+        with contextlib.suppress(OSError):  # another lab is still there
+            self.dir.parent.rmdir()
         self.known_hosts.unlink(missing_ok=True)
         return actions
 
@@ -420,8 +422,7 @@ def main() -> int:
         if verb == "check" or os.geteuid() != 0:
             lab.check()
             return 0
-        lab.dir.parent.mkdir(parents=True, exist_ok=True)
-        with (lab.dir.parent / f"{lab.index}.lock").open("w") as lock:
+        with Path(f"/run/lock/cllmh-lab-{lab.index}").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             actions = getattr(lab, verb)()
     except Refused as refusal:

@@ -105,7 +105,7 @@ class Machine:
             if not wait_until(lambda: self.pid() is None, STOP_TIMEOUT_S):
                 kill(pid)
         # A killed nspawn leaves its machine running: whoever has this overlay as its root is one of its processes.
-        wait_until(lambda: not [kill(p) for p in self.processes()], STOP_TIMEOUT_S)
+        wait_until(self.is_dead, STOP_TIMEOUT_S)
         run("ip", "link", "delete", f"vb-{self.nspawn_name}", quiet=True)
         for mount in mounts_below(self.dir):
             run("umount", "--lazy", mount)
@@ -122,6 +122,13 @@ class Machine:
                 if entry.name.isdigit() and (entry / "root").stat().st_dev == device:
                     found.append(int(entry.name))
         return found
+
+    def is_dead(self) -> bool:
+        """Kill what is left of the machine; true when nothing was."""
+        left = self.processes()
+        for process in left:
+            kill(process)
+        return not left
 
     def remove(self) -> None:
         """Stop the machine and delete its files."""

@@ -21,10 +21,10 @@ def test_certificate_names_the_machine_its_site_and_addresses(host):
     name = name_of(host)
     subject = certificate(host, "-subject", "-nameopt", "RFC2253")
     assert subject == f"subject=O=CLLMH,OU={SITES[name]},CN={name}"
-    names = certificate(host, "-ext", "subjectAltName")
-    assert f"DNS:{name}," in names
+    names = certificate(host, "-ext", "subjectAltName").split("\n")[-1].strip().split(", ")
+    assert f"DNS:{name}" in names
     assert f"DNS:{name}.example.org" in names
-    assert "IP Address:10.77." in names
+    assert [entry for entry in names if entry.startswith("IP Address:10.77.")]
 
 
 def test_certificate_serves_both_ends_of_tls(host):

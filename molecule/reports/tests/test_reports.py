@@ -74,7 +74,7 @@ def test_what_is_reported_while_the_hub_is_away_arrives_later_in_order(host, hub
     try:
         for camera in cameras:
             put(host, camera)
-        host.check_output("systemctl kill --signal=KILL cllmh-reports")
+        host.check_output("systemctl kill --kill-whom=main --signal=KILL cllmh-reports")
         assert len(host.check_output("ls /var/lib/cllmh/spool/*-gap-*.json").split()) == 3
     finally:
         hub.check_output("systemctl start fake-hub")

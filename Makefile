@@ -41,4 +41,5 @@ artifacts: venv ## Stage what does not come from Debian: wheels, Loki, the built
 collection: venv ## Build the collection archive cllmh-cctv-*.tar.gz in build/
 	.venv/bin/ansible-galaxy collection build --force --output-path build .
 clean: ## Remove build results (not the lab: make demo-down)
-	rm -rf build .ansible .mypy_cache .ruff_cache .pytest_cache
+	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name lab -exec rm -rf {} +
+	rm -rf .mypy_cache .ruff_cache .pytest_cache

@@ -359,7 +359,6 @@ class Lab:
             shutil.rmtree(self.dir)
         with contextlib.suppress(OSError):  # another lab is still there
             self.dir.parent.rmdir()
-        self.known_hosts.unlink(missing_ok=True)
         return actions
 
 

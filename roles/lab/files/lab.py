@@ -7,7 +7,7 @@ Usage: ``lab.py up|down|check < lab.json`` (root; standard library only).
 The configuration read from standard input::
 
     {"index": 0, "dir": "/var/lib/cllmh-lab/0", "cache_dir": "/var/cache/cllmh-lab",
-     "mirror": "http://deb.debian.org/debian", "ssh_key": "/path/ssh_key", "known_hosts": "/path/known_hosts",
+     "mirror": "", "ssh_key": "/path/ssh_key", "known_hosts": "/path/known_hosts",
      "bridge": "cllmh0", "network": "10.77.0.0/24", "gateway": "10.77.0.1", "extra_addresses": ["10.77.0.2"],
      "machines": [{"name": "hub", "release": "trixie", "addresses": ["10.77.0.10"]}], "reset": false}
 
@@ -40,7 +40,7 @@ BASE_PACKAGES = (
 )
 """A small Debian server: what the installer's "SSH server" task leaves, and no product package."""
 
-BASE_REVISION = 1
+BASE_REVISION = 2
 """Raise it when the base tree's content changes: an old tree is then built anew."""
 
 NEEDED_FREE_BYTES = 6 * 1024**3
@@ -300,7 +300,7 @@ class Lab:
                     '--customize-hook=systemctl --root="$1" enable systemd-networkd ssh',
                     '--customize-hook=systemctl --root="$1" mask systemd-networkd-wait-online.service',
                     '--customize-hook=: > "$1"/etc/machine-id',
-                    release, str(partial), self.mirror,
+                    release, str(partial), *([self.mirror] if self.mirror else []),
                 )  # fmt: skip
                 partial.rename(base)
                 say(f"built Debian {release} in {time.monotonic() - started:.0f} s")

@@ -7,7 +7,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo demo-down
 demo: ## Boot two sites and a hub on this machine, roll everything out, prove it, leave it running
@@ -20,7 +20,7 @@ test: ## Everything that must pass, from a fresh clone; installs what it needs
 	@python3 scripts/test.py
 lint: venv ## ansible-lint, yamllint, ruff, mypy, eslint, vue-tsc
 	@scripts/lint.sh
-test-unit: venv ## Tests of the Python packages, plugins and the dashboard's logic (a minute)
+test-unit: venv ## Tests of the Python packages, plugins and the dashboard's logic (three minutes)
 	$(PY) -m pytest tests/unit $(PYTEST_ARGS)
 	@scripts/dashboard.sh test
 test-integration: venv ## The recorder against a simulated DVR (two minutes)

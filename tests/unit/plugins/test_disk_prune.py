@@ -1,9 +1,7 @@
 """The module disk_prune: what Ansible gets back, and that a check writes nothing."""
 
 import fcntl
-import importlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -13,27 +11,17 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 from ansible.template import Templar, trust_as_template
-from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 
 from cllmh_node.recordings import MARKER
+from unit.collection import imported
 from unit.recordings_folder import CLIP_BYTES, DAY_S, HOUR_S, Recordings, tree_hash
-
-COLLECTIONS = Path(__file__).parents[3] / "collections"
 
 
 @pytest.fixture(scope="module")
 def disk_prune() -> Iterator[ModuleType]:
     """The module, imported as Ansible imports it from the collection."""
-    finder = _AnsibleCollectionFinder(paths=[str(COLLECTIONS)])
-    known = set(sys.modules)
-    finder._install()
-    try:
-        yield importlib.import_module("ansible_collections.cllmh.cctv.plugins.modules.disk_prune")
-    finally:
-        finder._remove()
-        for name in set(sys.modules) - known:
-            if name.startswith("ansible_collections"):
-                del sys.modules[name]
+    with imported("disk_prune") as module:
+        yield module
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """The module rtsp_probe and the verb probe: what a person or a playbook gets back."""
 
-import importlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -11,29 +9,20 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
-from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 
 from cllmh_node.cli import main
 from fakes.fake_dvr import FakeDvr, Footage, running
+from unit.collection import imported
 from unit.plugins.rtsp_samples import write_stream
 
-COLLECTIONS = Path(__file__).parents[3] / "collections"
 PASSWORD = "rahasia@:/#%1"
 
 
 @pytest.fixture(scope="module")
 def rtsp_probe() -> Iterator[ModuleType]:
     """The module, imported as Ansible imports it from the collection."""
-    finder = _AnsibleCollectionFinder(paths=[str(COLLECTIONS)])
-    known = set(sys.modules)
-    finder._install()
-    try:
-        yield importlib.import_module("ansible_collections.cllmh.cctv.plugins.modules.rtsp_probe")
-    finally:
-        finder._remove()
-        for name in set(sys.modules) - known:
-            if name.startswith("ansible_collections"):
-                del sys.modules[name]
+    with imported("rtsp_probe") as module:
+        yield module
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """What the verbs that list rows of the index have in common."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
@@ -9,8 +11,12 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cllmh_node.config import ConfigError
+from cllmh_node.config import ConfigError, load_config
+
+if TYPE_CHECKING:
+    from cllmh_node.recorder.settings import RecorderConfig
 
 _AGO = re.compile(r"^(\d+)(s|min|h|d)$")
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
@@ -45,12 +51,17 @@ def moment(text: str) -> float:
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
-def check_cameras(wanted: Iterable[str], known: Iterable[str], config: Path) -> None:
-    """Raise ConfigError when a camera is asked for that the configuration does not have."""
-    names = list(known)
-    for name in wanted:
+def listing_config(args: argparse.Namespace) -> RecorderConfig:
+    """Load the recorder's configuration; raise ConfigError when `--camera` asks for one that it does not have."""
+    # Not at the top: the other verbs must not wait for the recorder's settings to load.
+    from cllmh_node.recorder.settings import RecorderConfig
+
+    config = load_config(args.config, RecorderConfig)
+    names = [camera.name for camera in config.cameras]
+    for name in args.camera:
         if name not in names:
-            raise ConfigError(f"--camera: {name}: is not in {config}, which has: {', '.join(names)}")
+            raise ConfigError(f"--camera: {name}: is not in {args.config}, which has: {', '.join(names)}")
+    return config
 
 
 def print_rows(read: Callable[[], Iterable[Row]], index: Path, *, as_json: bool) -> int:

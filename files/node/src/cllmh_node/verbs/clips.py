@@ -6,7 +6,7 @@ Times are UTC. Example: cllmh-node clips --config /etc/cllmh/recorder.yml --came
 import argparse
 from collections.abc import Iterator
 
-from cllmh_node.verbs._listing import Row, add_listing_arguments, check_cameras, print_rows
+from cllmh_node.verbs._listing import Row, add_listing_arguments, listing_config, print_rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,11 +18,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the clips."""
     from cllmh_node.clips.index import read_clips
     from cllmh_node.clips.naming import iso_time
-    from cllmh_node.config import load_config
-    from cllmh_node.recorder.settings import RecorderConfig
 
-    config = load_config(args.config, RecorderConfig)
-    check_cameras(args.camera, (camera.name for camera in config.cameras), args.config)
+    config = listing_config(args)
 
     def rows() -> Iterator[Row]:
         for clip in read_clips(config.index_path, cameras=args.camera, since=args.since):

@@ -79,21 +79,16 @@ class Camera:
         self._container = av.open(str(path))
         stream = self._container.streams.video[0]
         self._begins_at = begins_at
-        self.info = StreamInfo(
-            stream.codec_context.name,
-            stream.codec_context.width,
-            stream.codec_context.height,
-            float(stream.average_rate or FPS),
-            stream.time_base or Fraction(1, 90_000),
-            stream,
-        )
+        self.info = StreamInfo.of(stream)
 
     def frames(self) -> Iterator[EncodedFrame]:
         """All frames of the file."""
         for packet in self._container.demux(self.info.template):
             if packet.size and packet.pts is not None:
                 at = self._begins_at + packet.pts * float(self.info.time_base)
-                yield EncodedFrame(bytes(packet), packet.pts, packet.dts or packet.pts, packet.is_keyframe, at)
+                yield EncodedFrame(
+                    bytes(packet), packet.pts, packet.dts or packet.pts, packet.is_keyframe, at, self.info
+                )
 
 
 def playable_seconds(path: Path) -> float:

@@ -221,3 +221,19 @@ def test_every_hand_marked_event_is_recorded_from_before_it_begins(
         covering = [clip for clip in clips if clip.start < ends_at and clip.end > begins_at]
         assert covering, f"missed the event at {begins} s"
         assert covering[0].start <= begins_at, f"the clip of the event at {begins} s begins late"
+
+
+def test_a_stream_that_changes_in_mid_visit_goes_on_in_a_new_clip_without_a_hole(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    before = scene(tmp_path, 20, Walk(14, 30))
+    recorder.watch(before)
+    after = Camera(encode(tmp_path / "after.mp4", play(20, Walk(0, 6))), BEGINS_AT + 20)
+    for frame in after.frames():
+        recorder.pipeline.feed(frame)
+    first, second = recorder.stop()
+    assert second.start == pytest.approx(first.end, abs=0.05)
+    assert recorder.gaps == []
+    for clip in (first, second):
+        path = recorder.recordings / clip.path
+        assert playable_seconds(path) == pytest.approx(clip.end - clip.start, abs=0.2)

@@ -1,12 +1,16 @@
 """The ring holds whole GOPs, bounded by seconds and bytes."""
 
+from typing import cast
+
 from cllmh_node.ring import PacketRing
-from cllmh_node.rtsp.frame import EncodedFrame
+from cllmh_node.rtsp.frame import EncodedFrame, StreamInfo
+
+INFO = cast(StreamInfo, None)  # the ring does not look at it
 
 
 def fill(ring: PacketRing, seconds: int, *, gop: int = 10, fps: int = 10, size: int = 100, keep_s: float = 5.0) -> None:
     for number in range(seconds * fps):
-        ring.append(EncodedFrame(bytes(size), number, number, number % gop == 0, number / fps), keep_s)
+        ring.append(EncodedFrame(bytes(size), number, number, number % gop == 0, number / fps, INFO), keep_s)
 
 
 def test_the_pre_roll_begins_with_the_keyframe_before_it() -> None:
@@ -33,14 +37,14 @@ def test_memory_is_bounded_whatever_the_camera_sends() -> None:
 
 def test_frames_before_the_first_keyframe_are_not_kept() -> None:
     ring = PacketRing(1_000_000)
-    ring.append(EncodedFrame(b"x", 0, 0, False, 0.0), 5.0)
+    ring.append(EncodedFrame(b"x", 0, 0, False, 0.0, INFO), 5.0)
     assert ring.size_bytes == 0
 
 
 def test_the_last_gops_are_those_that_a_suspicion_needs() -> None:
     ring = PacketRing(1_000_000)
     fill(ring, 10, keep_s=30)
-    ring.append(EncodedFrame(b"key", 100, 100, True, 10.0), 30)
+    ring.append(EncodedFrame(b"key", 100, 100, True, 10.0, INFO), 30)
     frames = ring.last_gops(2)
     assert [frames[0].at, frames[-1].at] == [9.0, 10.0]
     assert ring.longest_gop_s == 1.0

@@ -58,6 +58,8 @@ class ClipWriter:
         options = {"movflags": "hybrid_fragmented", "frag_duration": str(round(FRAGMENT_S * 1_000_000))}
         self._container = av.open(self._file, "w", format="mp4", options=options)
         self._stream = self._container.add_stream_from_template(info.template)
+        self._stream.codec_context.extradata = info.extradata or None
+        self._stream.codec_context.width, self._stream.codec_context.height = info.width, info.height
 
     @property
     def seconds(self) -> float:

@@ -33,7 +33,7 @@ class LumaDecoder:
         if not isinstance(context, av.VideoCodecContext):
             raise TypeError(f"{info.codec} is not a video codec")
         self._context = context
-        self._context.extradata = info.template.codec_context.extradata
+        self._context.extradata = info.extradata or None
         self._context.thread_count = 1
         self._time_base = info.time_base
 

@@ -44,6 +44,7 @@ class CameraPipeline:
         self._info: StreamInfo | None = None
         self._watch: MotionWatch | None = None
         self._clip: ClipWriter | None = None
+        self._is_cut = False  # the stream changed in a clip: what it shows goes on in the next one
         self._peak_score = 0.0
         self._motion_at = 0.0
         self._written_at = 0.0
@@ -62,12 +63,7 @@ class CameraPipeline:
 
     def connected(self, info: StreamInfo) -> None:
         """A session is open; frames of this stream follow."""
-        self._info = info
-        decoder = LumaDecoder(info)
-        if self._watch is None:
-            self._watch = MotionWatch(self._settings.motion, decoder)
-        else:
-            self._watch.resume(decoder)
+        self._begin(info)
         event(
             logger,
             "camera_connected",
@@ -77,15 +73,34 @@ class CameraPipeline:
             height=info.height,
             fps=info.fps,
         )
+
+    def _begin(self, info: StreamInfo) -> None:
+        """Take what a new session sends, or the same session after it changed: nothing older joins it."""
+        self._is_cut = self._clip is not None
+        self._close_clip()
+        self._ring.clear()
+        self._written_at = 0.0
+        self._info = info
+        decoder = LumaDecoder(info)
+        if self._watch is None:
+            self._watch = MotionWatch(self._settings.motion, decoder)
+        else:
+            self._watch.resume(decoder)
         self.status = replace(
             self.status, codec=info.codec, width=info.width or None, height=info.height or None, fps=info.fps
         )
 
     def feed(self, frame: EncodedFrame) -> None:
         """Take the next frame."""
+        if frame.info is not self._info:
+            self._begin(frame.info)
+            self._changed(frame.info)
         assert self._watch is not None
         self._returned(frame.at)
         self._ring.append(frame, self._keep_s())
+        if frame.is_audio:
+            self._write_audio(frame)
+            return
         look = self._watch.look(frame, self._ring, is_recording=self.status.state in WRITING)
         if look.sight is Sight.MOTION:
             self._peak_score = max(self._peak_score, look.score)
@@ -120,6 +135,16 @@ class CameraPipeline:
         """Close the clip; nothing is fed any more."""
         self._close_clip()
 
+    def _changed(self, info: StreamInfo) -> None:
+        event(
+            logger,
+            "stream_changed",
+            camera=self._settings.name,
+            codec=info.codec,
+            width=info.width,
+            height=info.height,
+        )
+
     def _returned(self, at: float) -> None:
         gap_s = self._gap.close(at)
         if gap_s is not None:
@@ -141,11 +166,14 @@ class CameraPipeline:
         """Open, continue, cut or close the clip."""
         try:
             if state not in WRITING:
+                self._is_cut = False
                 self._close_clip()
                 self._disk_gap.close(frame.at)
             elif self._clip is None:
                 if look.sight is Sight.MOTION and frame.at >= self._retry_disk_at:
                     self._open_clip(look.since - self._settings.pre_roll_s)
+                elif self._is_cut:
+                    self._open_clip(frame.at)
             elif frame.is_keyframe and self._clip.seconds >= self._settings.max_clip_s:
                 self._close_clip()
                 self._open_clip(frame.at)
@@ -155,6 +183,14 @@ class CameraPipeline:
         except (OSError, av.error.FFmpegError) as error:
             self._disk_failed(error, frame.at)
 
+    def _write_audio(self, frame: EncodedFrame) -> None:
+        """Continue the clip with sound."""
+        if self._clip is not None:
+            try:
+                self._clip.write(frame)
+            except (OSError, av.error.FFmpegError) as error:
+                self._disk_failed(error, frame.at)
+
     def _open_clip(self, wanted_at: float) -> None:
         """Begin a clip with the keyframe before `wanted_at`, or where the last clip ended."""
         assert self._info is not None
@@ -163,6 +199,7 @@ class CameraPipeline:
             frames.pop(0)
         if not frames:
             return
+        self._is_cut = False
         self._clip = ClipWriter(self._recordings_dir, self._settings.name, self._info, frames[0].at)
         event(logger, "clip_opened", camera=self._settings.name, path=self._clip.path)
         for frame in frames:

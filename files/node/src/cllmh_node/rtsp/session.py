@@ -65,15 +65,7 @@ class RtspSession:
             self._container.close()
             raise CameraError("camera_lost", "it offers no video")
         stream = self._container.streams.video[0]
-        assert stream.time_base is not None  # RTP has a clock
-        self.info = StreamInfo(
-            codec=stream.codec_context.name,
-            width=stream.codec_context.width,
-            height=stream.codec_context.height,
-            fps=float(stream.average_rate) if stream.average_rate else None,
-            time_base=stream.time_base,
-            template=stream,
-        )
+        self.info = StreamInfo.of(stream)
 
     def __enter__(self) -> RtspSession:
         return self
@@ -101,7 +93,7 @@ class RtspSession:
             arrived_at = time.time()
             if clock is not None:
                 clock.observe(pts * base_s, arrived_at)
-                yield _encoded(packet, pts, clock.at(pts * base_s))
+                yield self._encoded(packet, pts, clock.at(pts * base_s))
                 continue
             # What arrived while FFmpeg was probing comes in one burst. The first frame that had to be waited for
             # tells the time, also of those before it.
@@ -109,8 +101,12 @@ class RtspSession:
             if waited_s >= _WAITED_S or len(backlog) >= _MAX_BACKLOG:
                 clock = WallClock(pts * base_s, arrived_at)
                 for earlier, earlier_pts in backlog:
-                    yield _encoded(earlier, earlier_pts, clock.at(earlier_pts * base_s))
+                    yield self._encoded(earlier, earlier_pts, clock.at(earlier_pts * base_s))
                 backlog.clear()
+
+    def _encoded(self, packet: Packet[av.VideoStream], pts: int, at: float) -> EncodedFrame:
+        dts = pts if packet.dts is None else packet.dts
+        return EncodedFrame(bytes(packet), pts, dts, packet.is_keyframe, at, self.info)
 
     def _stamped(self, stopping: Callable[[], bool]) -> Iterator[tuple[Packet[av.VideoStream], int, float]]:
         """Yield (packet, its time stamp, how long it was waited for).
@@ -181,7 +177,3 @@ def explain(error: Exception, address: CameraAddress) -> CameraError:
 
 def _strerror(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-
-
-def _encoded(packet: Packet[av.VideoStream], pts: int, at: float) -> EncodedFrame:
-    return EncodedFrame(bytes(packet), pts, pts if packet.dts is None else packet.dts, packet.is_keyframe, at)

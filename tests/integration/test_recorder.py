@@ -72,12 +72,14 @@ class Site:
     def recording(self) -> Iterator[subprocess.Popen[bytes]]:
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "cllmh_node", "record", "--config", str(self.config)]
-            process = subprocess.Popen(command, stderr=log, stdout=log)
+            process = subprocess.Popen(command, stderr=log, stdout=log, start_new_session=True)
         try:
             yield process
         finally:
             process.terminate()
             process.wait(20)
+            with contextlib.suppress(ProcessLookupError):  # nothing is left of it, unless the test failed
+                os.killpg(process.pid, signal.SIGKILL)
 
     def rows(self, verb: str) -> list[dict[str, Any]]:
         command = [sys.executable, "-m", "cllmh_node", verb, "--config", str(self.config), "--json"]
@@ -193,7 +195,7 @@ def test_a_killed_recorder_leaves_readable_clips_and_names_the_gap_when_it_is_ba
         with site.recording() as process:
             wait_for(lambda: site.events("clip_opened", "gate"), 90)
             (path,) = wait_for(lambda: [p for p in site.recordings.rglob("*.mp4") if p.stat().st_size > 2e6], 60)
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # as a power cut does: all its processes at once
             process.wait(10)
         assert decoded_seconds(path) > 3
         assert site.rows("clips") == []

@@ -8,7 +8,7 @@ import pytest
 
 from cllmh_node.clips.index import ClipIndex, ClipRow, GapRow, read_clips, read_gaps
 from cllmh_node.clips.naming import clip_path, clip_start, iso_time
-from cllmh_node.clips.reconcile import index_unknown_clips
+from cllmh_node.clips.reconcile import mend
 from cllmh_node.clips.writer import ClipWriter
 from unit.node.scenes import BEGINS_AT, Camera, encode, play, playable_seconds
 
@@ -57,16 +57,16 @@ def test_a_clip_can_be_played_while_it_is_written(footage: Path, tmp_path: Path)
 def test_a_clip_that_was_never_closed_is_readable_and_gets_into_the_index(footage: Path, tmp_path: Path) -> None:
     copy = write(Camera(footage), tmp_path, 10)  # as after kill -9: neither closed nor indexed
     index = ClipIndex(tmp_path / "index.db")
-    (added,) = index_unknown_clips(index, tmp_path, "gate")
+    (added,) = mend(index, tmp_path, "gate").added
     assert added.path == copy.path.as_posix()
     assert added.end - added.start >= 8
-    assert index_unknown_clips(index, tmp_path, "gate") == []
+    assert mend(index, tmp_path, "gate").added == []
     copy.close()
 
 
 def test_an_index_that_was_lost_is_rebuilt_from_the_files(footage: Path, tmp_path: Path) -> None:
     clip = write(Camera(footage), tmp_path, 12).close()
-    (row,) = index_unknown_clips(ClipIndex(tmp_path / "new.db"), tmp_path, "gate")
+    (row,) = mend(ClipIndex(tmp_path / "new.db"), tmp_path, "gate").added
     assert (row.path, row.size_bytes, row.importance) == (clip.path.as_posix(), clip.size_bytes, "motion")
     assert row.start == pytest.approx(clip.start)
     assert row.end == pytest.approx(clip.end, abs=0.1)
@@ -77,7 +77,8 @@ def test_files_that_are_not_clips_are_left_alone(tmp_path: Path) -> None:
     day.mkdir(parents=True)
     (day / "20260102T030405.678Z.mp4").write_bytes(b"nothing that plays")
     (day / "notes.mp4").write_bytes(b"")
-    assert index_unknown_clips(ClipIndex(tmp_path / "index.db"), tmp_path, "gate") == []
+    assert mend(ClipIndex(tmp_path / "index.db"), tmp_path, "gate").added == []
+    assert len(list(day.iterdir())) == 2
     assert len(list(day.iterdir())) == 2
 
 

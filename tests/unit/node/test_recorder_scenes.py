@@ -117,7 +117,7 @@ def test_two_visits_are_two_clips_that_do_not_overlap(recorder: Recorder, tmp_pa
 
 
 def test_visits_close_to_each_other_leave_no_hole_between_their_clips(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, pre_roll_s=10)
+    recorder = Recorder(tmp_path, pre_roll_s=10, merge_gap_s=0)
     first, second = recorder.watch(scene(tmp_path, 50, Walk(15, 20), Walk(29, 34))).stop()
     assert second.start == pytest.approx(first.end, abs=0.05)
 

@@ -135,7 +135,7 @@ def _allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> li
         if nested is None:
             return []
         current = nested
-    return sorted(current.model_fields)
+    return sorted(field.alias or name for name, field in current.model_fields.items())
 
 
 def _nested_model(annotation: Any) -> type[BaseModel] | None:

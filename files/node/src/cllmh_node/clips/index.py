@@ -1,7 +1,10 @@
 """The index of clips and gaps: SQLite, in WAL mode, so that others read while the recorder writes.
 
 Times are unix seconds (UTC). `importance` is one of pinned, object, motion, continuous. `labels` is a JSON list.
-Retention deletes rows of clips, nobody else does.
+Retention deletes rows of clips; mending (see `reconcile`) deletes rows whose file is gone; nobody else does.
+
+Each of the recorder's processes has its own connection and writes the rows of its own cameras: no process waits for
+another, none can take another's rows with it when it ends, and some rows a second are far below what WAL can take.
 """
 
 import json
@@ -13,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
+
+Mode = Literal["motion", "continuous", "off"]
+"""When a camera is recorded: when something moves, always, never."""
 
 GapCause = Literal["camera_lost", "auth_failed", "network", "restart", "disk", "overload", "clock"]
 """Why nothing could be recorded."""
@@ -44,9 +50,16 @@ CREATE TABLE IF NOT EXISTS gaps (
     cause TEXT NOT NULL,
     UNIQUE (camera, start, cause)
 );
-CREATE TABLE IF NOT EXISTS watched (
+CREATE TABLE IF NOT EXISTS spans (  -- in which the recorder did with a camera what its mode asks for
+    camera TEXT NOT NULL,
+    start REAL NOT NULL,
+    "end" REAL NOT NULL,            -- moved on every few seconds; after a kill, the start of a restart's gap
+    mode TEXT NOT NULL CHECK (mode IN ('motion', 'continuous', 'off')),
+    PRIMARY KEY (camera, start)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS open_clips (
     camera TEXT PRIMARY KEY,
-    until REAL NOT NULL             -- the camera was watched until then: the start of a restart's gap
+    path TEXT NOT NULL              -- being written; after a kill, the file to mend first
 );
 """
 
@@ -61,15 +74,21 @@ WHERE (:cameras IS NULL OR camera IN (SELECT value FROM json_each(:cameras)))
   AND (:since IS NULL OR "end" IS NULL OR "end" > :since)
 ORDER BY start, camera
 """
+_SELECT_SPANS = """
+SELECT camera, start, "end", mode FROM spans
+WHERE (:cameras IS NULL OR camera IN (SELECT value FROM json_each(:cameras))) AND (:since IS NULL OR "end" > :since)
+ORDER BY start, camera
+"""
 _SELECT_OPEN_GAP = """
 SELECT camera, start, "end", cause FROM gaps WHERE camera = ? AND "end" IS NULL ORDER BY start DESC LIMIT 1
 """
 # A run that was killed had no time to say until when it watched; its last clip may know better.
 _SELECT_WATCHED = """
-SELECT max(at) FROM (
-    SELECT until AS at FROM watched WHERE camera = :camera
+SELECT max("end") FROM (
+    SELECT "end" FROM spans WHERE camera = :camera
     UNION ALL SELECT "end" FROM clips WHERE camera = :camera
-)
+    UNION ALL SELECT "end" FROM gaps WHERE camera = :camera
+) WHERE "end" <= :latest
 """
 
 
@@ -97,8 +116,18 @@ class GapRow:
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class SpanRow:
+    """Time in which the recorder did with a camera what its mode asks for: what is no clip in it was quiet, or off."""
+
+    camera: str
+    start: float
+    end: float
+    mode: Mode
+
+
 class ClipIndex:
-    """The recorder's own connection, which writes; threads may share it."""
+    """A recorder process's own connection, which writes; threads may share it."""
 
     def __init__(self, path: Path) -> None:
         """Open the index at `path`, making it when it is missing."""
@@ -130,7 +159,7 @@ class ClipIndex:
         """Whether no camera was ever watched with this index."""
         with self._lock:
             row = self._connection.execute(
-                "SELECT EXISTS (SELECT 1 FROM clips) OR EXISTS (SELECT 1 FROM watched)"
+                "SELECT EXISTS (SELECT 1 FROM clips) OR EXISTS (SELECT 1 FROM spans) OR EXISTS (SELECT 1 FROM gaps)"
             ).fetchone()
         return not row[0]
 
@@ -160,17 +189,41 @@ class ClipIndex:
             row = self._connection.execute(_SELECT_OPEN_GAP, (camera,)).fetchone()
         return None if row is None else GapRow(*row)
 
-    def watched_until(self, camera: str) -> float | None:
-        """Return until when the camera was watched by an earlier run, None when it never was."""
+    def watched_until(self, camera: str, latest: float) -> float | None:
+        """Return until when the camera is accounted for by an earlier run, None when it never was watched.
+
+        What ends after `latest` does not count: it was written under a clock that was wrong.
+        """
         with self._lock:
-            row = self._connection.execute(_SELECT_WATCHED, {"camera": camera}).fetchone()
+            row = self._connection.execute(_SELECT_WATCHED, {"camera": camera, "latest": latest}).fetchone()
         return None if row[0] is None else float(row[0])
 
-    def set_watched_until(self, until: dict[str, float]) -> None:
-        """Remember until when cameras were watched."""
+    def put_spans(self, spans: Sequence[SpanRow]) -> None:
+        """Add spans, or move the ends of those that are there."""
+        rows = [(span.camera, span.start, span.end, span.mode) for span in spans]
         with self._lock, self._connection:
-            self._connection.execute("BEGIN")
-            self._connection.executemany("INSERT OR REPLACE INTO watched VALUES (?, ?)", list(until.items()))
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("INSERT OR REPLACE INTO spans VALUES (?, ?, ?, ?)", rows)
+
+    def clip_opened(self, camera: str, path: str) -> None:
+        """Remember which file is being written."""
+        self._execute("INSERT OR REPLACE INTO open_clips VALUES (?, ?)", (camera, path))
+
+    def open_clip(self, camera: str) -> str | None:
+        """Return the path of the clip that an earlier run did not close, None when there is none."""
+        with self._lock:
+            row = self._connection.execute("SELECT path FROM open_clips WHERE camera = ?", (camera,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def clip_ended(self, camera: str) -> None:
+        """Forget the file that was being written: it has its row, or none can be made."""
+        self._execute("DELETE FROM open_clips WHERE camera = ?", (camera,))
+
+    def remove_clips(self, paths: Sequence[str]) -> None:
+        """Remove the rows of clips whose files are gone."""
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("DELETE FROM clips WHERE path = ?", [(path,) for path in paths])
 
     def _execute(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
         with self._lock:
@@ -187,6 +240,12 @@ def read_gaps(path: Path, *, cameras: Sequence[str] = (), since: float | None = 
     """Yield the gaps that last or end after `since`, oldest first; of all cameras when none is named."""
     for row in _select(path, _SELECT_GAPS, cameras, since):
         yield GapRow(*row)
+
+
+def read_spans(path: Path, *, cameras: Sequence[str] = (), since: float | None = None) -> Iterator[SpanRow]:
+    """Yield the spans that end after `since`, oldest first; of all cameras when none is named."""
+    for row in _select(path, _SELECT_SPANS, cameras, since):
+        yield SpanRow(*row)
 
 
 def _select(path: Path, statement: str, cameras: Sequence[str], since: float | None) -> Iterator[tuple[Any, ...]]:

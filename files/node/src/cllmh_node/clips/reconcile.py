@@ -1,48 +1,137 @@
-"""Bringing the index up to the disk: clips of a run that was killed, or of an index that was lost."""
+"""Bringing the index up to the disk: clips of a run that was killed, of an index that was lost, or deleted by hand."""
 
-from collections.abc import Iterator
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
 import av.error
 
+from cllmh_node.clips.fragments import NotFragmentedError, fragmented_seconds
 from cllmh_node.clips.index import ClipIndex, ClipRow
 from cllmh_node.clips.naming import clip_start
+from cllmh_node.log import event
+from cllmh_node.recordings import MARKER
+
+logger = logging.getLogger(__name__)
 
 
-def index_unknown_clips(index: ClipIndex, recordings_dir: Path, camera: str) -> list[ClipRow]:
-    """Add the camera's clips that are on the disk but not in the index; return them."""
+@dataclass(slots=True)
+class Mended:
+    """What was done for one camera."""
+
+    added: list[ClipRow] = field(default_factory=list)
+    """Files that had no row."""
+
+    removed: list[str] = field(default_factory=list)
+    """Paths of rows that had no file."""
+
+    unplayable: list[str] = field(default_factory=list)
+    """Paths of files without a single frame, which were deleted."""
+
+
+def mend(
+    index: ClipIndex,
+    recordings_dir: Path,
+    camera: str,
+    *,
+    written_before: float = float("inf"),
+    stopping: Callable[[], bool] = lambda: False,
+) -> Mended:
+    """Bring a camera's rows and files together. A file whose row is there is not opened.
+
+    Files that were changed at the unix time `written_before` or later belong to this run and are left alone.
+    `stopping` is asked before each file that has to be opened.
+    """
+    done = Mended()
     known = index.known_paths(camera)
-    added = []
-    for path in sorted((recordings_dir / camera).glob("*/*.mp4")):
-        relative = path.relative_to(recordings_dir).as_posix()
-        start = clip_start(path.name)
-        if relative in known or start is None:
+    found = set()
+    for path in _clip_files(recordings_dir / camera):
+        relative = f"{camera}/{path.parent.name}/{path.name}"
+        found.add(relative)
+        if relative in known or relative == index.open_clip(camera):
             continue
+        if stopping():
+            return done
+        _mend_file(index, recordings_dir, relative, written_before, done)
+    # Without the marker this is not the disk that the rows speak of.
+    if (recordings_dir / MARKER).exists():
+        done.removed = [path for path in known - found if not (recordings_dir / path).exists()]
+        index.remove_clips(done.removed)
+    return done
+
+
+def mend_clip(index: ClipIndex, recordings_dir: Path, path: str) -> ClipRow | None:
+    """Give the clip at `path` below the recordings directory its row; return it, None when nothing of it plays."""
+    done = Mended()
+    if (recordings_dir / path).exists():
+        _mend_file(index, recordings_dir, path, float("inf"), done)
+    return done.added[0] if done.added else None
+
+
+def _mend_file(index: ClipIndex, recordings_dir: Path, relative: str, written_before: float, done: Mended) -> None:
+    path = recordings_dir / relative
+    camera = relative.split("/", 1)[0]
+    start = clip_start(path.name)
+    try:
+        found = path.stat()
+        if start is None or found.st_mtime >= written_before:
+            return
         seconds = playable_seconds(path)
-        if seconds is None:
-            continue
-        row = ClipRow(camera, relative, start, start + seconds, path.stat().st_size, "motion")
-        if index.add_clip(row):
-            added.append(row)
-    return added
+        if seconds == 0.0:
+            path.unlink()
+            done.unplayable.append(relative)
+            event(logger, "clip_unplayable", level=logging.WARNING, camera=camera, path=relative, bytes=found.st_size)
+    except FileNotFoundError:  # retention was faster
+        return
+    except OSError as error:
+        event(logger, "clip_not_mended", level=logging.WARNING, camera=camera, path=relative, text=error.strerror)
+        return
+    if not seconds:
+        return
+    row = ClipRow(camera, relative, start, start + seconds, found.st_size, "motion")
+    if index.add_clip(row):
+        done.added.append(row)
+
+
+def _clip_files(folder: Path) -> Iterator[Path]:
+    """Yield the files of a camera's folder that are named like clips."""
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as days:
+        names = sorted(day.name for day in days if day.is_dir(follow_symlinks=False))
+    for name in names:
+        with os.scandir(folder / name) as files:
+            yield from (folder / name / file.name for file in files if clip_start(file.name) is not None)
 
 
 def playable_seconds(path: Path) -> float | None:
-    """Return how much of a clip can be played, in seconds; None when nothing can."""
+    """Return how much of a clip can be played, in seconds.
+
+    0.0 when it is a recording without a single frame; None when it is not a recording of ours. Raises OSError.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+    if not head.strip(b"\0"):
+        return 0.0  # nothing, or the zeros that a power cut can leave
+    if head[4:8] != b"ftyp":
+        return None
+    try:
+        return fragmented_seconds(path)
+    except NotFragmentedError:
+        return _finished_seconds(path)
+
+
+def _finished_seconds(path: Path) -> float | None:
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 return None
             stream = container.streams.video[0]
-            assert stream.time_base is not None
-            ends = [packet_end * float(stream.time_base) for packet_end in _packet_ends(container, stream)]
-    except (av.error.FFmpegError, OSError):
+            if stream.duration is None or stream.time_base is None:
+                return None
+            return float(stream.duration * stream.time_base)
+    except av.error.FFmpegError:
         return None
-    return max(ends, default=None)
-
-
-def _packet_ends(container: "av.container.InputContainer", stream: av.VideoStream) -> Iterator[int]:
-    for packet in container.demux(stream):
-        if packet.pts is not None and packet.size:
-            yield packet.pts + (packet.duration or 0)

@@ -7,12 +7,15 @@ from random import SystemRandom
 from cllmh_node.config import ConfigError, read_secret
 from cllmh_node.recorder.pipeline import CameraPipeline
 from cllmh_node.recorder.settings import CameraSettings
+from cllmh_node.recorder.time_line import StepDetector
 from cllmh_node.rtsp.session import CameraError, RtspSession
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 30.0
 AUTH_RETRY_S = 60.0
 """DVRs lock accounts out that knock too often with a wrong password."""
+
+_MODE_EVERY_S = 1.0
 
 HEALTHY_S = 30.0
 """A session that lasted so long starts the back-off anew."""
@@ -43,6 +46,8 @@ class CameraThread(threading.Thread):
         self._random = SystemRandom()
         self.alive_at = time.monotonic()
         """Monotonic time of the latest sign of life, in seconds."""
+        self._mode_asked_at = 0.0
+        self._is_off = False
 
     def run(self) -> None:
         """Record until told to stop."""
@@ -50,9 +55,16 @@ class CameraThread(threading.Thread):
         try:
             while not self._stopping.is_set():
                 began = time.monotonic()
+                if self.pipeline.mode(time.time()) == "off":
+                    self.pipeline.off()
+                    self._wait(1.0)
+                    continue
                 try:
                     self._session()
                 except CameraError as error:
+                    if error.cause == "clock":
+                        self.pipeline.lost(error)
+                        continue
                     failures = 1 if time.monotonic() - began > HEALTHY_S else failures + 1
                     self.pipeline.lost(error)
                     self._wait(retry_delay_s(error, failures, self._random.random()))
@@ -67,14 +79,24 @@ class CameraThread(threading.Thread):
         except ConfigError as error:
             raise CameraError("auth_failed", str(error)) from error
         self.alive_at = time.monotonic()
+        steps = StepDetector()
         with RtspSession(self.settings.address, password) as session:
             self.pipeline.connected(session.info)
-            for frame in session.frames(self._is_stopping):
+            for frame in session.frames(self._is_to_end):
+                step_s = steps.step_s()
+                if step_s:
+                    # The frames' times cannot be trusted any more, nor those of the ring: a new session has new ones.
+                    raise CameraError("clock", f"the clock of this machine was set by {step_s:+.1f} s")
                 self.pipeline.feed(frame)
 
-    def _is_stopping(self) -> bool:
-        self.alive_at = time.monotonic()
-        return self._stopping.is_set()
+    def _is_to_end(self) -> bool:
+        """Whether the session is to end: the recorder stops, or the camera goes off."""
+        now = time.monotonic()
+        self.alive_at = now
+        if now - self._mode_asked_at >= _MODE_EVERY_S:
+            self._mode_asked_at = now
+            self._is_off = self.pipeline.mode(time.time()) == "off"
+        return self._stopping.is_set() or self._is_off
 
     def _wait(self, seconds: float) -> None:
         """Wait, showing signs of life."""

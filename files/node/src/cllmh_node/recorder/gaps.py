@@ -48,4 +48,4 @@ class GapBook:
 
 
 def _differs(known: str, new: GapCause) -> bool:
-    return known != new and ("restart" in (known, new) or "auth_failed" in (known, new))
+    return known != new and not {known, new}.isdisjoint({"restart", "auth_failed", "clock"})

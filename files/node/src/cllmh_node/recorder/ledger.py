@@ -4,10 +4,10 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cllmh_node.clips.index import ClipIndex, ClipRow, GapRow
+from cllmh_node.clips.index import ClipIndex, ClipRow, GapRow, SpanRow
 from cllmh_node.clips.naming import iso_time
 from cllmh_node.log import event
 from cllmh_node.recorder.states import CameraState
@@ -62,9 +62,19 @@ class Ledger:
         self._waiting: deque[Callable[[], object]] = deque(maxlen=_MAX_WAITING)
         self._lock = threading.Lock()
 
+    def clip_opened(self, camera: str, path: str) -> None:
+        """A file is being written."""
+        self._write(lambda: self._index.clip_opened(camera, path))
+        event(logger, "clip_opened", camera=camera, path=path)
+
+    def clip_dropped(self, camera: str) -> None:
+        """Nothing of the file that was being written can be played."""
+        self._write(lambda: self._index.clip_ended(camera))
+
     def clip_closed(self, clip: ClipRow) -> None:
         """A clip is complete."""
         self._write(lambda: self._index.add_clip(clip))
+        self._write(lambda: self._index.clip_ended(clip.camera))
         event(
             logger,
             "clip_closed",
@@ -102,9 +112,9 @@ class Ledger:
         """A camera's state, when it changes and every minute."""
         self._report("camera_status", status.as_report())
 
-    def watched(self, until: dict[str, float]) -> None:
-        """Until when each camera that is not lost was watched (unix seconds): where a restart's gap begins."""
-        self._write(lambda: self._index.set_watched_until(until))
+    def spans(self, spans: Sequence[SpanRow]) -> None:
+        """Cameras were watched, or off as they should be."""
+        self._write(lambda: self._index.put_spans(spans))
 
     def _report_gap(self, gap: GapRow) -> None:
         end = None if gap.end is None else iso_time(gap.end)
@@ -122,5 +132,5 @@ class Ledger:
                 while self._waiting:
                     self._waiting[0]()
                     self._waiting.popleft()
-            except sqlite3.OperationalError as error:  # disk full, or locked for long: with the next change again
+            except sqlite3.DatabaseError as error:  # disk full, locked for long, damaged: with the next change again
                 event(logger, "index_write_failed", level=logging.ERROR, waiting=len(self._waiting), error=str(error))

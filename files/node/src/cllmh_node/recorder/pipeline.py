@@ -1,20 +1,21 @@
-"""One camera, from encoded frames to clips: ring, watch, state and the clip that is being written."""
+"""One camera, from encoded frames to clips: ring, watch, state, and the books of clips, gaps and spans."""
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import av.error
-
-from cllmh_node.clips.index import ClipRow, GapRow
-from cllmh_node.clips.writer import ClipWriter, ClosedClip
+from cllmh_node.clips.index import GapRow, Importance, Mode, SpanRow
 from cllmh_node.log import event
+from cllmh_node.recorder.clip_book import ClipBook
 from cllmh_node.recorder.decoder import LumaDecoder
 from cllmh_node.recorder.gaps import GapBook
 from cllmh_node.recorder.ledger import CameraStatus, Ledger
 from cllmh_node.recorder.settings import CameraSettings
+from cllmh_node.recorder.spans import SpanBook
 from cllmh_node.recorder.states import WRITING, CameraState, next_state
+from cllmh_node.recorder.time_line import TimeLine
 from cllmh_node.recorder.watch import Look, MotionWatch, Sight
 from cllmh_node.ring import PacketRing
 from cllmh_node.rtsp.frame import EncodedFrame, StreamInfo
@@ -22,44 +23,62 @@ from cllmh_node.rtsp.session import CameraError
 
 logger = logging.getLogger(__name__)
 
-DISK_RETRY_S = 5.0
-"""How long to wait after the disk refused a clip, in seconds."""
-
 _LEAST_GOP_S = 4.0  # room in the ring before the real length of a GOP is known
 
 
 class CameraPipeline:
-    """Fed by the thread that owns it with frames, in order, and with the news that the camera is lost."""
+    """Fed by the thread that owns it with frames, in order, and with the news that the camera is lost or off."""
 
     def __init__(
-        self, settings: CameraSettings, recordings_dir: Path, ledger: Ledger, *, left_open: GapRow | None = None
+        self,
+        settings: CameraSettings,
+        recordings_dir: Path,
+        ledger: Ledger,
+        *,
+        left_open: GapRow | None = None,
+        watched_until: float | None = None,
+        was_recording: bool = False,
+        mode_at: Callable[[float], Mode] | None = None,
     ) -> None:
-        """`left_open`: the gap of this camera that an earlier run left open."""
+        """Go on where an earlier run ended: nobody watched since the unix time `watched_until`.
+
+        `left_open`: the gap that it left open, which lasts. `was_recording`: it was killed while it wrote a clip;
+        recording goes on at once, and not when the scene has been learned anew. `mode_at`: the mode at a unix time,
+        without it what the settings say.
+        """
         self._settings = settings
-        self._recordings_dir = recordings_dir
         self._ledger = ledger
+        self._line = TimeLine(watched_until)
         self._gap = GapBook(settings.name, ledger, left_open)
-        self._disk_gap = GapBook(settings.name, ledger)
+        self._span = SpanBook(settings.name, ledger)
+        self._book = ClipBook(settings, recordings_dir, ledger, self._line)
+        self._mode_at = mode_at
+        self._mode: Mode = settings.mode
         self._ring = PacketRing(settings.ring_max_bytes)
         self._info: StreamInfo | None = None
         self._watch: MotionWatch | None = None
-        self._clip: ClipWriter | None = None
-        self._is_cut = False  # the stream changed in a clip: what it shows goes on in the next one
-        self._peak_score = 0.0
+        self._state = CameraState.RECORDING if was_recording else CameraState.STARTING
+        self._is_cut = was_recording  # what a clip showed goes on in the next one: a changed stream, a killed recorder
         self._motion_at = 0.0
-        self._written_at = 0.0
-        self._retry_disk_at = 0.0
         self._started_at = time.time()
         self.status = CameraStatus(settings.name, settings.channel, CameraState.STARTING, self._started_at)
         """What can be said of the camera now; replaced as a whole, so that other threads may read it."""
+        if watched_until is not None and left_open is None:
+            self._gap.open("restart", watched_until)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a clip is open."""
+        return self._book.is_open
+
+    @property
+    def span(self) -> SpanRow | None:
+        """The time up to now in which all was as it should be."""
+        return self._span.row
 
     def announce(self) -> None:
-        """Report the first state, and the gap since an earlier run (see `restarted`)."""
+        """Report the first state."""
         self._ledger.status(self.status)
-
-    def restarted(self, watched_until: float) -> None:
-        """Say that nobody watched since the unix time `watched_until`, because the recorder did not run."""
-        self._gap.open("restart", watched_until)
 
     def connected(self, info: StreamInfo) -> None:
         """A session is open; frames of this stream follow."""
@@ -76,10 +95,10 @@ class CameraPipeline:
 
     def _begin(self, info: StreamInfo) -> None:
         """Take what a new session sends, or the same session after it changed: nothing older joins it."""
-        self._is_cut = self._clip is not None
-        self._close_clip()
+        self._is_cut = self._is_cut or self._book.is_open
+        self._book.close()
+        self._book.forget_written()
         self._ring.clear()
-        self._written_at = 0.0
         self._info = info
         decoder = LumaDecoder(info)
         if self._watch is None:
@@ -99,27 +118,34 @@ class CameraPipeline:
         self._returned(frame.at)
         self._ring.append(frame, self._keep_s())
         if frame.is_audio:
-            self._write_audio(frame)
+            self._book.take_audio(frame)
             return
-        look = self._watch.look(frame, self._ring, is_recording=self.status.state in WRITING)
-        if look.sight is Sight.MOTION:
-            self._peak_score = max(self._peak_score, look.score)
-        if look.sight is Sight.MOTION or (look.sight is Sight.CLEAR and self.status.state is CameraState.RECORDING):
+        look = self._watch.look(frame, self._ring, is_recording=self._state in WRITING)
+        if (
+            look.sight is Sight.MOTION
             # The first clear keyframe counts too: the motion ended somewhere before it, after the last look.
+            or (look.sight is Sight.CLEAR and self._state is CameraState.RECORDING)
+            or (look.sight is Sight.LEARNING and self._state in WRITING)
+        ):
             self._motion_at = frame.at
         may_end = frame.is_keyframe and frame.at - self._motion_at >= self._settings.post_roll_s
-        state = next_state(self.status.state, look.sight, may_end=may_end)
+        self._state = next_state(self._state, look.sight, may_end=may_end)
         self.status = replace(self.status, last_frame_at=frame.at)
-        self._write(frame, look, state)
-        self._enter(state, frame.at)
+        self._write(frame, look)
+        self._enter(self._shown_state(), frame.at)
+
+    def _shown_state(self) -> CameraState:
+        """Return the state as people are told it: where a clip is open although nothing moves, that counts."""
+        if self._book.is_open and self._state not in WRITING:
+            return CameraState.RECORDING if self._mode == "continuous" else CameraState.POST_ROLL
+        return self._state
 
     def lost(self, error: CameraError) -> None:
         """The camera gives no video (any more)."""
         now = time.time()
-        self._close_clip()
-        self._ring.clear()
-        since = self.status.last_frame_at or self._started_at
-        if self._gap.open(error.cause, since, switched_at=now):
+        self._end_video()
+        since = self._span.end(self._line.at(self._latest_at()))
+        if self._gap.open(error.cause, self._started_at if since is None else since, switched_at=now):
             event(
                 logger,
                 "camera_lost",
@@ -129,11 +155,35 @@ class CameraPipeline:
                 text=error.text,
             )
         self.status = replace(self.status, error_cause=error.cause, error_text=error.text)
+        self._state = CameraState.LOST
         self._enter(CameraState.LOST, now)
+
+    def off(self) -> None:
+        """The schedule says that the camera is not to be recorded now; called again and again as long as it does."""
+        now = time.time()
+        if self._state is not CameraState.OFF:
+            self._end_video()
+            self._state = CameraState.OFF
+        self._returned(now)
+        self._enter(CameraState.OFF, now)
+
+    def mode(self, at: float) -> Mode:
+        """Return the mode at a unix time, and keep to it from now on."""
+        self._mode = self._settings.mode if self._mode_at is None else self._mode_at(at)
+        return self._mode
 
     def stop(self) -> None:
         """Close the clip; nothing is fed any more."""
-        self._close_clip()
+        self._end_video()
+        self._span.end()
+
+    def _end_video(self) -> None:
+        self._book.close()
+        self._ring.clear()
+
+    def _latest_at(self) -> float:
+        row = self._span.row
+        return self._started_at if row is None else row.end
 
     def _changed(self, info: StreamInfo) -> None:
         event(
@@ -146,9 +196,12 @@ class CameraPipeline:
         )
 
     def _returned(self, at: float) -> None:
+        at = self._line.at(at)
         gap_s = self._gap.close(at)
         if gap_s is not None:
+            self._line.passed(at)
             event(logger, "camera_returned", camera=self._settings.name, seconds=round(gap_s, 1))
+        self._span.move_on(at, self._mode)
         if self.status.error_cause is not None:
             self.status = replace(self.status, error_cause=None, error_text=None)
 
@@ -158,87 +211,26 @@ class CameraPipeline:
             self._ledger.status(self.status)
 
     def _keep_s(self) -> float:
-        """Seconds of frames for the pre-roll, the GOP before the suspicion, and the time it takes to confirm it."""
+        """Seconds of frames for pre-roll or pause, the GOP before the suspicion, and the time to confirm it."""
         settings = self._settings
-        return settings.pre_roll_s + settings.motion.confirm_s + 2 * max(self._ring.longest_gop_s, _LEAST_GOP_S)
+        longest_s = max(settings.pre_roll_s, settings.merge_gap_s - settings.post_roll_s)
+        return longest_s + settings.motion.confirm_s + 2 * max(self._ring.longest_gop_s, _LEAST_GOP_S)
 
-    def _write(self, frame: EncodedFrame, look: Look, state: CameraState) -> None:
-        """Open, continue, cut or close the clip."""
-        try:
-            if state not in WRITING:
-                self._is_cut = False
-                self._close_clip()
-                self._disk_gap.close(frame.at)
-            elif self._clip is None:
-                if look.sight is Sight.MOTION and frame.at >= self._retry_disk_at:
-                    self._open_clip(look.since - self._settings.pre_roll_s)
-                elif self._is_cut:
-                    self._open_clip(frame.at)
-            elif frame.is_keyframe and self._clip.seconds >= self._settings.max_clip_s:
-                self._close_clip()
-                self._open_clip(frame.at)
-            else:
-                self._clip.write(frame)
-                self._written_at = frame.at
-        except (OSError, av.error.FFmpegError) as error:
-            self._disk_failed(error, frame.at)
-
-    def _write_audio(self, frame: EncodedFrame) -> None:
-        """Continue the clip with sound."""
-        if self._clip is not None:
-            try:
-                self._clip.write(frame)
-            except (OSError, av.error.FFmpegError) as error:
-                self._disk_failed(error, frame.at)
-
-    def _open_clip(self, wanted_at: float) -> None:
-        """Begin a clip with the keyframe before `wanted_at`, or where the last clip ended."""
-        assert self._info is not None
-        frames = [frame for frame in self._ring.since(wanted_at) if frame.at > self._written_at]
-        while frames and not frames[0].is_keyframe:
-            frames.pop(0)
-        if not frames:
+    def _write(self, frame: EncodedFrame, look: Look) -> None:
+        """Open, continue, cut, pause or close the clip."""
+        settings, book = self._settings, self._book
+        is_always = self._mode == "continuous"
+        is_event = self._state in WRITING or (is_always and frame.at - self._motion_at < settings.merge_gap_s)
+        if not is_event and not is_always:
+            self._is_cut = False
+            book.pause(frame, self._motion_at, self._ring.longest_gop_s)
             return
-        self._is_cut = False
-        self._clip = ClipWriter(self._recordings_dir, self._settings.name, self._info, frames[0].at)
-        event(logger, "clip_opened", camera=self._settings.name, path=self._clip.path)
-        for frame in frames:
-            self._clip.write(frame)
-            self._written_at = frame.at
-        self._disk_gap.close(frames[0].at)
-
-    def _close_clip(self) -> None:
-        """Finish the clip, if there is one."""
-        clip, self._clip = self._clip, None
-        if clip is None:
-            return
-        try:
-            self._closed(clip.close())
-        except (OSError, av.error.FFmpegError) as error:
-            self._clip = clip
-            self._disk_failed(error, self._written_at)
-
-    def _disk_failed(self, error: Exception, at: float) -> None:
-        """Keep what is on the disk and try again later; the camera is watched on."""
-        text = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        event(logger, "clip_write_failed", level=logging.ERROR, camera=self._settings.name, text=text)
-        clip, self._clip = self._clip, None
-        if clip is not None:
-            self._closed(clip.abandon())
-        self._retry_disk_at = at + DISK_RETRY_S
-        self._disk_gap.open("disk", at)
-
-    def _closed(self, clip: ClosedClip) -> None:
-        score, self._peak_score = self._peak_score, 0.0
-        if clip.seconds > 0 and clip.size_bytes > 0:
-            self._ledger.clip_closed(
-                ClipRow(
-                    self._settings.name,
-                    clip.path.as_posix(),
-                    clip.start,
-                    clip.end,
-                    clip.size_bytes,
-                    "motion",
-                    round(score, 4),
-                )
-            )
+        importance: Importance = "motion" if is_event else "continuous"
+        is_motion = look.sight is Sight.MOTION
+        if book.is_open and (not is_motion or book.continues(look.since)):
+            book.take(frame, self._ring, importance, look.score)
+        elif is_motion:
+            book.open(look.since - settings.pre_roll_s, self._ring, importance, look.score)
+        elif self._is_cut or is_always:
+            book.open(frame.at, self._ring, importance)
+        self._is_cut = self._is_cut and not book.is_open

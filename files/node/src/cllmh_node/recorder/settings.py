@@ -1,12 +1,14 @@
 """The recorder's configuration file."""
 
 from collections import Counter
+from datetime import tzinfo
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from cllmh_node.config import ServiceConfig, StrictModel
+from cllmh_node.recorder.schedule import ScheduleEntry, check_overlaps, zone_of
 from cllmh_node.rtsp.address import CameraAddress
 
 CameraName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
@@ -52,11 +54,20 @@ class CameraSettings(StrictModel):
     channel: Annotated[int, Field(ge=1)] | None = None
     """Channel number at the DVR; only shown."""
 
+    mode: Literal["motion", "continuous", "off"] = "motion"
+    """When to record: motion (when something moves), continuous (always), off (never)."""
+
+    schedule: tuple[ScheduleEntry, ...] = ()
+    """Hours of the week, in the time zone of the site, that have another mode; they must not overlap."""
+
     pre_roll_s: Annotated[float, Field(ge=0, le=60)] = 5.0
     """How much of the time before the motion a clip has, in seconds."""
 
     post_roll_s: Annotated[float, Field(ge=1, le=300)] = 5.0
     """How much of the time after the motion a clip has, in seconds. New motion in it goes into the same clip."""
+
+    merge_gap_s: Annotated[float, Field(ge=0, le=300)] = 10.0
+    """Events that are not further apart become one clip, in seconds; 0 for a clip for each."""
 
     max_clip_s: Annotated[float, Field(ge=10, le=3600)] = 600.0
     """A longer clip is cut, without a hole, at the next keyframe, in seconds."""
@@ -66,6 +77,11 @@ class CameraSettings(StrictModel):
 
     motion: MotionSettings = MotionSettings()
     """What counts as motion for this camera."""
+
+    @field_validator("schedule")
+    @classmethod
+    def _entries_do_not_overlap(cls, schedule: tuple[ScheduleEntry, ...]) -> tuple[ScheduleEntry, ...]:
+        return check_overlaps(schedule)
 
     @model_validator(mode="after")
     def _password_needs_user(self) -> "CameraSettings":
@@ -94,8 +110,20 @@ class RecorderConfig(ServiceConfig):
     status_every_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
     """How often each camera's state is reported when it does not change, in seconds."""
 
+    timezone: str = "UTC"
+    """Time zone of the site, such as Asia/Jakarta, for the cameras' schedules."""
+
+    processes: Annotated[int, Field(ge=1, le=256)] | None = None
+    """How many processes share the cameras; as many as there are cores when left out, never more than cameras."""
+
     cameras: Annotated[tuple[CameraSettings, ...], Field(min_length=1)]
     """The cameras."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, timezone: str) -> str:
+        zone_of(timezone)
+        return timezone
 
     @field_validator("cameras")
     @classmethod
@@ -105,6 +133,11 @@ class RecorderConfig(ServiceConfig):
         if twice:
             raise ValueError(f"each name can be used once only, given more often: {', '.join(twice)}")
         return cameras
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone of the schedules."""
+        return zone_of(self.timezone)
 
     @property
     def index_path(self) -> Path:

@@ -26,6 +26,9 @@ class CameraState(StrEnum):
     LOST = "lost"
     """No video."""
 
+    OFF = "off"
+    """Not to be recorded now, by its mode or schedule; there is no session."""
+
 
 WRITING = frozenset({CameraState.RECORDING, CameraState.POST_ROLL})
 """States in which there is a clip."""
@@ -40,7 +43,8 @@ def next_state(state: CameraState, sight: Sight, *, may_end: bool) -> CameraStat
     if sight is Sight.MOTION:
         return CameraState.RECORDING
     if state in WRITING:
-        if may_end:
+        # Not without having looked: a keyframe can be damaged, or left out under overload.
+        if may_end and (state is CameraState.POST_ROLL or sight is not Sight.NOTHING_NEW):
             return CameraState.QUIET
         return CameraState.POST_ROLL if sight is Sight.CLEAR else state
     match sight:
@@ -50,4 +54,4 @@ def next_state(state: CameraState, sight: Sight, *, may_end: bool) -> CameraStat
             return CameraState.QUIET
         case Sight.SUSPICION:
             return CameraState.SUSPICIOUS
-    return CameraState.STARTING if state is CameraState.LOST else state
+    return CameraState.STARTING if state in (CameraState.LOST, CameraState.OFF) else state

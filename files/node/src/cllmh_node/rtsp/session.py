@@ -28,7 +28,7 @@ _READ_SLICE_S = 1.5  # how often a waiting read looks whether it shall stop
 _WAITED_S = 0.010  # a read that took longer waited for the network: its frame is fresh
 _MAX_BACKLOG = 1000
 
-Cause = Literal["camera_lost", "auth_failed", "network"]
+Cause = Literal["camera_lost", "auth_failed", "network", "overload", "clock"]
 
 
 class CameraError(Exception):

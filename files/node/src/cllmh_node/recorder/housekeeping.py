@@ -1,0 +1,134 @@
+"""What a shard does beside recording: rows and reports in their rhythm, and mending what an earlier run left."""
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from cllmh_node.clips.index import ClipIndex
+from cllmh_node.clips.reconcile import mend, mend_clip
+from cllmh_node.log import event
+from cllmh_node.recorder.camera_thread import CameraThread
+from cllmh_node.recorder.ledger import Ledger
+from cllmh_node.recorder.pipeline import CameraPipeline
+from cllmh_node.recorder.schedule import mode_at
+from cllmh_node.recorder.settings import CameraSettings, RecorderConfig
+from cllmh_node.recorder.time_line import LONGEST_HOLD_S
+
+logger = logging.getLogger(__name__)
+
+SPANS_EVERY_S = 5.0
+"""How often it is put down until when each camera is watched, in seconds."""
+
+_TICK_S = 1.0
+
+
+class Housekeeper:
+    """Owns the ledger of a shard. A slow disk may stop its thread, but not the shard's signs of life."""
+
+    def __init__(
+        self, config: RecorderConfig, index: ClipIndex, ledger: Ledger, stopping: threading.Event, shard: int
+    ) -> None:
+        self._config = config
+        self._index = index
+        self._ledger = ledger
+        self._stopping = stopping
+        self._shard = shard
+        self._zone = config.zone
+        self._began = time.time()
+        self._threads: Sequence[CameraThread] = ()
+        self._helpers: list[threading.Thread] = []
+
+    def thread_for(self, camera: CameraSettings) -> CameraThread:
+        """Return a thread for a camera, not started yet, that goes on where the last one, or an earlier run, ended."""
+        left_over = self._index.open_clip(camera.name)
+        if left_over is not None:
+            # At once, since it tells when the gap begins. All other files have time.
+            mend_clip(self._index, self._config.recordings_dir, left_over)
+            self._index.clip_ended(camera.name)
+        pipeline = CameraPipeline(
+            camera,
+            self._config.recordings_dir,
+            self._ledger,
+            left_open=self._index.last_open_gap(camera.name),
+            watched_until=self._index.watched_until(camera.name, latest=time.time() + LONGEST_HOLD_S),
+            was_recording=left_over is not None,
+            mode_at=partial(mode_at, camera, zone=self._zone),
+        )
+        pipeline.announce()
+        return CameraThread(camera, pipeline, self._stopping)
+
+    def start(self, threads: Sequence[CameraThread]) -> None:
+        """Begin, with threads that may be replaced in their list."""
+        self._threads = threads
+        for name, work in (("housekeeping", self._keep), ("mending", self._mend)):
+            helper = threading.Thread(target=work, name=name, daemon=True)
+            helper.start()
+            self._helpers.append(helper)
+
+    def finish(self) -> None:
+        """Put down the last spans; the cameras have stopped."""
+        for helper in self._helpers:
+            helper.join(1.0)
+        self._remember_spans()
+
+    def state(self) -> dict[str, Any]:
+        """Return how the cameras are, as plain values."""
+        return {"cameras": {thread.settings.name: thread.pipeline.status.as_report() for thread in self._threads}}
+
+    def _keep(self) -> None:
+        next_spans = time.monotonic()
+        next_status = time.monotonic() + self._config.status_every_s
+        while not self._stopping.wait(_TICK_S):
+            now = time.monotonic()
+            if now >= next_spans:
+                self._remember_spans()
+                next_spans = now + SPANS_EVERY_S
+            if now >= next_status:
+                for thread in self._threads:
+                    self._ledger.status(thread.pipeline.status)
+                next_status = now + self._config.status_every_s
+
+    def _remember_spans(self) -> None:
+        spans = [span for thread in self._threads if (span := thread.pipeline.span) is not None]
+        if spans:
+            self._ledger.spans(spans)
+
+    def _mend(self) -> None:
+        """Bring rows and files together; recording goes on meanwhile."""
+        began = time.monotonic()
+        added = removed = unplayable = 0
+        for camera in self._cameras_to_mend():
+            try:
+                done = mend(
+                    self._index,
+                    self._config.recordings_dir,
+                    camera,
+                    written_before=self._began,
+                    stopping=self._stopping.is_set,
+                )
+            except (OSError, sqlite3.Error) as error:
+                event(logger, "mending_failed", level=logging.ERROR, camera=camera, text=str(error))
+                continue
+            added += len(done.added)
+            removed += len(done.removed)
+            unplayable += len(done.unplayable)
+        if added or removed or unplayable:
+            seconds = round(time.monotonic() - began, 1)
+            event(logger, "index_mended", added=added, removed=removed, unplayable=unplayable, seconds=seconds)
+
+    def _cameras_to_mend(self) -> list[str]:
+        """Return this shard's cameras; the first shard takes the folders of former cameras, too."""
+        mine = [thread.settings.name for thread in self._threads]
+        if self._shard != 0:
+            return mine
+        configured = {camera.name for camera in self._config.cameras}
+        try:
+            folders = sorted(path.name for path in self._config.recordings_dir.iterdir() if path.is_dir())
+        except OSError:
+            folders = []
+        former = [name for name in folders if name not in configured and not name.startswith((".", "lost+found"))]
+        return mine + former

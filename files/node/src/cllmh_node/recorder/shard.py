@@ -1,0 +1,145 @@
+"""One of the recorder's processes: the threads of its cameras, and what is written about them.
+
+It lives no longer than its supervisor: the kernel sends SIGTERM when that dies (PR_SET_PDEATHSIG, prctl(2)).
+"""
+
+import argparse
+import ctypes
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import NoReturn
+
+import cv2
+
+from cllmh_node import log
+from cllmh_node.clips.index import ClipIndex
+from cllmh_node.log import event
+from cllmh_node.recorder.housekeeping import Housekeeper
+from cllmh_node.recorder.ledger import Ledger
+from cllmh_node.recorder.plan import get_plan
+from cllmh_node.recorder.settings import CameraSettings, RecorderConfig
+from cllmh_node.reports import Spool
+
+logger = logging.getLogger(__name__)
+
+STUCK_S = 45.0
+"""A camera's thread without a sign of life for so long is stuck: this process ends, and is started again."""
+
+STOP_WITHIN_S = 4.0
+"""Cameras whose clip is not closed so long after SIGTERM are left, in seconds."""
+
+_LINGER_S = 0.5
+"""So long a thread without a clip may take to end; it may be connecting, which cannot be interrupted."""
+
+_TICK_S = 1.0
+_PR_SET_PDEATHSIG = 1
+_STUCK_EXIT_CODE = 3
+
+
+class Shard:
+    """Runs some of the cameras of a configuration in this process."""
+
+    def __init__(self, config: RecorderConfig, cameras: tuple[CameraSettings, ...], number: int) -> None:
+        """`number`: 0 for the first shard, which also looks after folders of cameras that are no longer configured."""
+        spool = Spool(config.spool_dir) if config.spool_dir is not None else None
+        self._index = ClipIndex(config.index_path)
+        self._stopping = threading.Event()
+        self._keeper = Housekeeper(config, self._index, Ledger(self._index, spool), self._stopping, number)
+        self._threads = [self._keeper.thread_for(camera) for camera in cameras]
+
+    def run(self, link: socket.socket) -> int:
+        """Record until SIGTERM or until the supervisor is gone; return the exit code."""
+        cv2.setNumThreads(1)  # the pictures are tiny: OpenCV's own threads would cost more than they give
+        threading.excepthook = _log_thread_failure
+        for thread in self._threads:
+            thread.start()
+        self._keeper.start(self._threads)
+        code = self._watch(link)
+        self._stop()
+        return code
+
+    def _watch(self, link: socket.socket) -> int:
+        """Start again what failed, and tell the supervisor of it, until it is time to stop."""
+        while signal.sigtimedwait({signal.SIGTERM}, _TICK_S) is None:
+            now = time.monotonic()
+            for number, thread in enumerate(self._threads):
+                if not thread.is_alive():
+                    self._threads[number] = self._keeper.thread_for(thread.settings)
+                    self._threads[number].start()
+                elif now - thread.alive_at > STUCK_S:
+                    event(logger, "camera_thread_stuck", level=logging.ERROR, camera=thread.settings.name)
+                    return _STUCK_EXIT_CODE
+            try:
+                link.send(json.dumps(self._keeper.state()).encode(), socket.MSG_DONTWAIT)
+            except BlockingIOError:  # the supervisor is late; it wants the newest anyway
+                pass
+            except OSError:
+                return 0
+        return 0
+
+    def _stop(self) -> None:
+        """Stop all cameras and close their clips."""
+        self._stopping.set()
+        began = time.monotonic()
+        while living := [thread for thread in self._threads if thread.is_alive()]:
+            waited_s = time.monotonic() - began
+            if waited_s > STOP_WITHIN_S or (
+                waited_s > _LINGER_S and not any(thread.pipeline.is_writing for thread in living)
+            ):
+                break
+            living[0].join(0.05)
+        self._keeper.finish()
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel send SIGTERM when the process `parent` ends; SystemExit when it has ended already."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        raise SystemExit(0)
+
+
+def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:
+    """Log what ended a camera's thread; it is started again."""
+    if failure.exc_value is None:
+        return
+    error: tuple[type[BaseException], BaseException, TracebackType | None] = (
+        failure.exc_type,
+        failure.exc_value,
+        failure.exc_traceback,
+    )
+    camera = failure.thread.name.removeprefix("camera-") if failure.thread else None
+    event(logger, "camera_thread_failed", level=logging.ERROR, exc_info=error, camera=camera)
+
+
+def main() -> NoReturn:
+    """Run the shard that the supervisor asks for; the link to it is the standard input."""
+    parser = argparse.ArgumentParser()
+    for name in ("number", "plan", "parent"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    args = parser.parse_args()
+    # SIGINT is for the supervisor, which gets Ctrl-C too. Blocked before any thread starts, so that all inherit it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    die_with(args.parent)
+    plan = get_plan(args.plan)
+    log.setup(language=plan.language, level=plan.log_level)
+    config = RecorderConfig.model_validate_json(plan.config)
+    names = plan.shards[args.number]
+    cameras = tuple(camera for camera in config.cameras if camera.name in names)
+    with socket.socket(fileno=os.dup(0)) as link:
+        code = Shard(config, cameras, args.number).run(link)
+    sys.stderr.flush()
+    # Without the interpreter's own end: it would wait for threads that are connecting.
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

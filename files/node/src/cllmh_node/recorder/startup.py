@@ -1,0 +1,81 @@
+"""Before anything is recorded: secrets, folders, the index; and that no other recorder is at work here."""
+
+import fcntl
+import logging
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from cllmh_node.clips.damage import set_aside_if_damaged
+from cllmh_node.clips.index import ClipIndex
+from cllmh_node.config import ConfigError, read_secret
+from cllmh_node.log import event
+from cllmh_node.recorder.settings import RecorderConfig
+from cllmh_node.recordings import MARKER
+
+logger = logging.getLogger(__name__)
+
+_PREDECESSOR_S = 10.0
+"""How long to wait for the processes of a recorder that was killed, which still close their clips."""
+
+
+def prepare(config: RecorderConfig) -> int:
+    """Make and check what the recorder needs; return the lock, an open file that child processes inherit.
+
+    Raises ConfigError when recording is not possible.
+    """
+    for camera in config.cameras:
+        if camera.password_file is not None:
+            read_secret(camera.password_file)
+    try:
+        config.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        lock = _lock(config.state_dir)
+        aside = set_aside_if_damaged(config.index_path)
+        if aside is not None:
+            event(logger, "index_damaged", level=logging.ERROR, path=config.index_path, aside=aside)
+        index = ClipIndex(config.index_path)
+        is_first_run = aside is None and index.is_empty()
+        index.close()
+        _check_recordings_dir(config.recordings_dir, is_first_run=is_first_run)
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: cannot be made or written: {error.strerror}") from error
+    except sqlite3.Error as error:
+        raise ConfigError(f"{config.index_path}: cannot be used: {error}") from error
+    return lock
+
+
+def _lock(state_dir: Path) -> int:
+    """Keep other recorders out for as long as one of our processes lives."""
+    path = state_dir / "lock"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+    until = time.monotonic() + _PREDECESSOR_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise ConfigError(
+                    f"state_dir: {state_dir}: another recorder is at work here; stop it, or give this one its own"
+                ) from None
+            time.sleep(0.05)
+        else:
+            os.set_inheritable(handle, True)
+            return handle
+
+
+def _check_recordings_dir(path: Path, *, is_first_run: bool) -> None:
+    """Make the recordings directory and its marker at the first run; later both must be there.
+
+    The marker tells the mounted disk from the empty directory below it: without it nothing is recorded, or the
+    system's own disk would be filled.
+    """
+    marker = path / MARKER
+    if is_first_run:
+        path.mkdir(mode=0o750, parents=True, exist_ok=True)
+        marker.touch(mode=0o640)
+    elif not marker.exists():
+        raise ConfigError(
+            f"recordings_dir: {path}: has no file {MARKER}, but the index has clips in it. Is its disk mounted? "
+            "If this is a new, empty disk, create the file."
+        )

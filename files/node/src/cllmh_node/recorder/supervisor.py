@@ -1,0 +1,160 @@
+"""The recorder's first process: it starts the shards, watches over them and does nothing else.
+
+It uses the standard library only: this process lives as long as the service and shall cost next to nothing.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cllmh_node import log
+from cllmh_node.log import event
+from cllmh_node.recorder.plan import PLAN_VARIABLE, Plan, get_plan
+from cllmh_node.recorder.shard_process import ShardProcess
+from cllmh_node.systemd import notify, watchdog_interval_s
+
+logger = logging.getLogger(__name__)
+
+STOP_WITHIN_S = 4.5
+"""Shards that have not ended so long after SIGTERM are killed, in seconds."""
+
+_TICK_S = 1.0
+_STATUS_FILE_EVERY_S = 5.0
+_STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+_SIGNALS = _STOP_SIGNALS | {signal.SIGCHLD}
+
+
+class Supervisor:
+    """Runs the shards of a plan until it is told to stop."""
+
+    def __init__(self, plan: Plan, plan_file: int, lock: int) -> None:
+        """`plan_file` and `lock`: open files that the shards inherit."""
+        self._status_path = Path(plan.status_path)
+        self._shards = [ShardProcess(number, names, plan_file, lock) for number, names in enumerate(plan.shards)]
+        self._is_ready = False
+        self._known: dict[str, dict[str, Any]] = {}
+        self._written: tuple[object, ...] = ()
+        self._next_file = 0.0
+
+    def run(self) -> int:
+        """Record until SIGTERM or SIGINT; return the exit code."""
+        # Blocked, and so waited for below; the shards inherit that.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        watchdog_s = watchdog_interval_s() or float("inf")
+        next_watchdog = 0.0
+        for shard in self._shards:
+            shard.start()
+        cameras = sum(len(shard.cameras) for shard in self._shards)
+        event(logger, "recorder_started", cameras=cameras, processes=len(self._shards))
+        try:
+            while not self._is_told_to_stop(min(_TICK_S, watchdog_s)):
+                for shard in self._shards:
+                    self._watch(shard)
+                now = time.monotonic()
+                if all(shard.is_well for shard in self._shards):
+                    if not self._is_ready:
+                        self._is_ready = True
+                        notify(f"READY=1\nSTATUS={cameras} cameras in {len(self._shards)} processes")
+                    if now >= next_watchdog:
+                        notify("WATCHDOG=1")
+                        next_watchdog = now + watchdog_s
+                self._write_status_file()
+        finally:
+            notify("STOPPING=1")
+            self._stop()
+        event(logger, "recorder_stopped")
+        return 0
+
+    def _is_told_to_stop(self, timeout_s: float) -> bool:
+        """Wait for a signal: to stop, or that a shard ended."""
+        found = signal.sigtimedwait(_SIGNALS, timeout_s)
+        return found is not None and found.si_signo in _STOP_SIGNALS
+
+    def _watch(self, shard: ShardProcess) -> None:
+        """Hear a shard; start it again when it has ended, and end it when it is stuck."""
+        shard.hear()
+        pid = shard.pid
+        if shard.is_stuck():
+            event(logger, "shard_stuck", level=logging.ERROR, shard=shard.number, pid=pid, cameras=shard.cameras)
+            shard.send(signal.SIGKILL)
+        code = shard.ended()
+        if code is not None:
+            event(logger, "shard_ended", level=logging.ERROR, shard=shard.number, pid=pid, code=code)
+        if shard.pid is None and time.monotonic() >= shard.start_at:
+            shard.start()
+
+    def _stop(self) -> None:
+        """End all shards; those that do not end by themselves are killed."""
+        for shard in self._shards:
+            shard.send(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_WITHIN_S
+        while any(self._lives(shard) for shard in self._shards):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            signal.sigtimedwait({signal.SIGCHLD}, min(left, _TICK_S))
+        for shard in self._shards:
+            if shard.pid is not None:
+                event(logger, "shard_stuck", level=logging.ERROR, shard=shard.number, pid=shard.pid)
+                shard.send(signal.SIGKILL)
+        self._write_status_file()
+
+    def _lives(self, shard: ShardProcess) -> bool:
+        shard.hear()
+        return shard.ended() is None and shard.pid is not None
+
+    def _write_status_file(self) -> None:
+        """Say how the cameras are to other programs on this node, such as the HDD monitor's health page.
+
+        Every 5 s, and sooner when a state has changed.
+        """
+        cameras = dict(self._cameras())
+        states = tuple((name, camera.get("state")) for name, camera in cameras.items())
+        if not cameras or (states == self._written and time.monotonic() < self._next_file):
+            return
+        shards = [
+            {"pid": shard.pid, "cameras": list(shard.cameras), **shard.said.get("shard", {})} for shard in self._shards
+        ]
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        text = json.dumps({"at": at, "pid": os.getpid(), "cameras": cameras, "shards": shards})
+        temporary = self._status_path.with_suffix(".tmp")
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self._status_path)
+        except OSError as error:  # a full disk; who reads the file sees that it is old
+            event(logger, "status_not_written", level=logging.ERROR, path=error.filename, text=error.strerror)
+        self._written = states
+        self._next_file = time.monotonic() + _STATUS_FILE_EVERY_S
+
+    def _cameras(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each camera's state as its shard last told it; those of a shard that ended are lost."""
+        for shard in self._shards:
+            if shard.said:
+                self._known.update(shard.said["cameras"])
+            for name in shard.cameras:
+                known = self._known.get(name)
+                if known is None:
+                    continue
+                if shard.pid is None:
+                    error = {"cause": "restart", "text": "the recorder's process ended and starts again"}
+                    known = {**known, "state": "lost", "error": error}
+                yield name, known
+
+
+def main() -> int:
+    """Run the plan that `cllmh-node record` has left in the environment."""
+    plan_file, lock = (int(number) for number in os.environ.pop(PLAN_VARIABLE).split(","))
+    plan = get_plan(plan_file)
+    log.setup(language=plan.language, level=plan.log_level)
+    return Supervisor(plan, plan_file, lock).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -59,7 +59,8 @@ CREATE TABLE IF NOT EXISTS spans (  -- in which the recorder did with a camera w
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS open_clips (
     camera TEXT PRIMARY KEY,
-    path TEXT NOT NULL              -- being written; after a kill, the file to mend first
+    path TEXT NOT NULL,             -- being written; after a kill, the file to mend first
+    importance TEXT NOT NULL
 );
 """
 
@@ -205,15 +206,17 @@ class ClipIndex:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany("INSERT OR REPLACE INTO spans VALUES (?, ?, ?, ?)", rows)
 
-    def clip_opened(self, camera: str, path: str) -> None:
-        """Remember which file is being written."""
-        self._execute("INSERT OR REPLACE INTO open_clips VALUES (?, ?)", (camera, path))
+    def clip_opened(self, camera: str, path: str, importance: Importance) -> None:
+        """Remember which file is being written, and how important it is by now."""
+        self._execute("INSERT OR REPLACE INTO open_clips VALUES (?, ?, ?)", (camera, path, importance))
 
-    def open_clip(self, camera: str) -> str | None:
-        """Return the path of the clip that an earlier run did not close, None when there is none."""
+    def open_clip(self, camera: str) -> tuple[str, Importance] | None:
+        """Return path and importance of the clip that an earlier run did not close, None when there is none."""
         with self._lock:
-            row = self._connection.execute("SELECT path FROM open_clips WHERE camera = ?", (camera,)).fetchone()
-        return None if row is None else str(row[0])
+            row = self._connection.execute(
+                "SELECT path, importance FROM open_clips WHERE camera = ?", (camera,)
+            ).fetchone()
+        return None if row is None else (row[0], row[1])
 
     def clip_ended(self, camera: str) -> None:
         """Forget the file that was being written: it has its row, or none can be made."""

@@ -10,7 +10,7 @@ import av
 import av.error
 
 from cllmh_node.clips.fragments import NotFragmentedError, fragmented_seconds
-from cllmh_node.clips.index import ClipIndex, ClipRow
+from cllmh_node.clips.index import ClipIndex, ClipRow, Importance
 from cllmh_node.clips.naming import clip_start
 from cllmh_node.log import event
 from cllmh_node.recordings import MARKER
@@ -51,7 +51,7 @@ def mend(
     for path in _clip_files(recordings_dir / camera):
         relative = f"{camera}/{path.parent.name}/{path.name}"
         found.add(relative)
-        if relative in known or relative == index.open_clip(camera):
+        if relative in known or relative in (index.open_clip(camera) or ()):
             continue
         if stopping():
             return done
@@ -63,15 +63,22 @@ def mend(
     return done
 
 
-def mend_clip(index: ClipIndex, recordings_dir: Path, path: str) -> ClipRow | None:
+def mend_clip(index: ClipIndex, recordings_dir: Path, path: str, importance: Importance = "motion") -> ClipRow | None:
     """Give the clip at `path` below the recordings directory its row; return it, None when nothing of it plays."""
     done = Mended()
     if (recordings_dir / path).exists():
-        _mend_file(index, recordings_dir, path, float("inf"), done)
+        _mend_file(index, recordings_dir, path, float("inf"), done, importance)
     return done.added[0] if done.added else None
 
 
-def _mend_file(index: ClipIndex, recordings_dir: Path, relative: str, written_before: float, done: Mended) -> None:
+def _mend_file(
+    index: ClipIndex,
+    recordings_dir: Path,
+    relative: str,
+    written_before: float,
+    done: Mended,
+    importance: Importance = "motion",
+) -> None:
     path = recordings_dir / relative
     camera = relative.split("/", 1)[0]
     start = clip_start(path.name)
@@ -91,7 +98,7 @@ def _mend_file(index: ClipIndex, recordings_dir: Path, relative: str, written_be
         return
     if not seconds:
         return
-    row = ClipRow(camera, relative, start, start + seconds, found.st_size, "motion")
+    row = ClipRow(camera, relative, start, start + seconds, found.st_size, importance)
     if index.add_clip(row):
         done.added.append(row)
 

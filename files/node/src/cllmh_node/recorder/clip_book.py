@@ -69,8 +69,9 @@ class ClipBook:
                 self._written_at = frame.at
         except (OSError, av.error.FFmpegError) as error:
             self._disk_failed(error, frame.at)
-        if importance == "motion":
+        if importance == "motion" and self._importance == "continuous" and self._clip is not None:
             self._importance = importance
+            self._ledger.clip_matters(self._settings.name, self._clip.path.as_posix(), importance)
         self._peak_score = max(self._peak_score, score)
 
     def take_audio(self, frame: EncodedFrame) -> None:
@@ -93,7 +94,7 @@ class ClipBook:
         try:
             self._clip = ClipWriter(self._recordings_dir, self._settings.name, frames[0].info, start)
             self._importance, self._peak_score = importance, score
-            self._ledger.clip_opened(self._settings.name, self._clip.path.as_posix())
+            self._ledger.clip_opened(self._settings.name, self._clip.path.as_posix(), importance)
             for frame in frames:
                 self._clip.write(frame)
                 self._written_at = frame.at

@@ -47,7 +47,7 @@ class Housekeeper:
         left_over = self._index.open_clip(camera.name)
         if left_over is not None:
             # At once, since it tells when the gap begins. All other files have time.
-            mend_clip(self._index, self._config.recordings_dir, left_over)
+            mend_clip(self._index, self._config.recordings_dir, *left_over)
             self._index.clip_ended(camera.name)
         pipeline = CameraPipeline(
             camera,
@@ -55,7 +55,7 @@ class Housekeeper:
             self._ledger,
             left_open=self._index.last_open_gap(camera.name),
             watched_until=self._index.watched_until(camera.name, latest=time.time() + LONGEST_HOLD_S),
-            was_recording=left_over is not None,
+            was_recording=left_over is not None and left_over[1] != "continuous",
             mode_at=partial(mode_at, camera, zone=self._zone),
         )
         pipeline.announce()

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cllmh_node.clips.index import ClipIndex, ClipRow, GapRow, SpanRow
+from cllmh_node.clips.index import ClipIndex, ClipRow, GapRow, Importance, SpanRow
 from cllmh_node.clips.naming import iso_time
 from cllmh_node.log import event
 from cllmh_node.recorder.states import CameraState
@@ -62,10 +62,14 @@ class Ledger:
         self._waiting: deque[Callable[[], object]] = deque(maxlen=_MAX_WAITING)
         self._lock = threading.Lock()
 
-    def clip_opened(self, camera: str, path: str) -> None:
+    def clip_opened(self, camera: str, path: str, importance: Importance) -> None:
         """A file is being written."""
-        self._write(lambda: self._index.clip_opened(camera, path))
+        self._write(lambda: self._index.clip_opened(camera, path, importance))
         event(logger, "clip_opened", camera=camera, path=path)
+
+    def clip_matters(self, camera: str, path: str, importance: Importance) -> None:
+        """The file that is being written has become more important."""
+        self._write(lambda: self._index.clip_opened(camera, path, importance))
 
     def clip_dropped(self, camera: str) -> None:
         """Nothing of the file that was being written can be played."""

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from cllmh_node.clips.naming import clip_start
+
 Mode = Literal["motion", "continuous", "off"]
 """When a camera is recorded: when something moves, always, never."""
 
@@ -249,6 +251,14 @@ def read_spans(path: Path, *, cameras: Sequence[str] = (), since: float | None =
     """Yield the spans that end after `since`, oldest first; of all cameras when none is named."""
     for row in _select(path, _SELECT_SPANS, cameras, since):
         yield SpanRow(*row)
+
+
+def read_open_clips(path: Path, *, cameras: Sequence[str] = ()) -> Iterator[tuple[str, float]]:
+    """Yield (camera, unix time of its start) of each clip that is being written."""
+    for camera, file in _select(path, "SELECT camera, path FROM open_clips", (), None):
+        start = clip_start(file.rsplit("/", 1)[-1])
+        if start is not None and (not cameras or camera in cameras):
+            yield camera, start
 
 
 def _select(path: Path, statement: str, cameras: Sequence[str], since: float | None) -> Iterator[tuple[Any, ...]]:

@@ -1,6 +1,7 @@
 """States, gaps, back-off, times and addresses of the recorder."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -8,6 +9,7 @@ import av.error
 import pytest
 
 from cllmh_node.clips.index import ClipIndex, GapRow, read_gaps
+from cllmh_node.recorder.auth_gate import AuthGate
 from cllmh_node.recorder.camera_thread import CameraThread, retry_delay_s
 from cllmh_node.recorder.gaps import GapBook
 from cllmh_node.recorder.ledger import Ledger
@@ -79,11 +81,32 @@ def test_a_gap_of_an_earlier_run_ends_when_the_camera_is_back(tmp_path: Path) ->
     assert [gap.end for gap in read_gaps(tmp_path / "index.db")] == [250.0]
 
 
-def test_retries_get_slower_up_to_thirty_seconds_and_a_refused_password_is_tried_rarely() -> None:
-    lost = CameraError("camera_lost", "")
-    assert [retry_delay_s(lost, failures, 1.0) for failures in (1, 2, 3, 6, 60)] == [1, 2, 4, 30, 30]
-    assert retry_delay_s(lost, 6, 0.0) == 15
-    assert retry_delay_s(CameraError("auth_failed", ""), 1, 0.0) == 30
+def test_retries_get_slower_up_to_thirty_seconds() -> None:
+    assert [retry_delay_s(failures, 1.0) for failures in (1, 2, 3, 6, 60)] == [1, 2, 4, 30, 30]
+    assert retry_delay_s(6, 0.0) == 15
+
+
+def test_sixteen_cameras_with_a_wrong_password_knock_once_for_all() -> None:
+    gate = AuthGate()
+    assert gate.wait_s(ADDRESS) == 0
+    others = [replace(ADDRESS, path=f"/cam?channel={channel}") for channel in range(2, 17)]
+    assert all(gate.wait_s(other) > 0 for other in others)  # until the first one has its answer
+    gate.failed(ADDRESS, CameraError("auth_failed", ""))
+    for other in others:
+        with pytest.raises(CameraError, match="refused user admin") as caught:
+            gate.wait_s(other)
+        assert caught.value.cause == "auth_failed"
+    assert 30 <= gate.opens_in_s(others[0]) <= 60
+
+
+def test_a_channel_that_alone_is_forbidden_keeps_no_other_one_out() -> None:
+    gate = AuthGate()
+    other = replace(ADDRESS, path="/cam?channel=2")
+    gate.opened(ADDRESS)
+    gate.failed(other, CameraError("auth_failed", ""))
+    assert gate.wait_s(ADDRESS) == 0
+    gate.ended(ADDRESS)
+    assert gate.wait_s(ADDRESS) == 0
 
 
 def test_time_stamps_become_times_without_the_jitter_of_arrival() -> None:

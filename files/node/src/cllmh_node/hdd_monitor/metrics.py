@@ -1,10 +1,27 @@
-"""The disk's figures in Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
+"""The disk's and the recorder's figures in Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 from cllmh_node.hdd_monitor.disk import DiskStatus, RecorderStatus
 
 _STATES = ("ok", "warn", "critical")
+
+_CAMERA_STATES = ("starting", "quiet", "suspicious", "recording", "post_roll", "lost", "off")
+"""As `cllmh_node.recorder.states` has them; imported from there they would bring OpenCV along."""
+
+_COUNTERS = (
+    ("frames", "cllmh_camera_frames_total", "counter", "Video frames received since the recorder started."),
+    ("bytes", "cllmh_camera_bytes_total", "counter", "Bytes of video and sound received."),
+    ("keyframes_looked_at", "cllmh_camera_keyframes_looked_at_total", "counter", "Keyframes looked at for motion."),
+    ("clips", "cllmh_camera_clips_total", "counter", "Clips closed."),
+    ("gaps", "cllmh_camera_gaps_total", "counter", "Gaps opened."),
+    ("sessions", "cllmh_camera_sessions_total", "counter", "RTSP sessions opened; all but the first are reconnects."),
+    ("lag_s", "cllmh_camera_lag_seconds", "gauge", "Age of the latest frame when it was processed."),
+    ("look_at_every", "cllmh_camera_look_at_every_keyframe", "gauge", "Above 1 under overload."),
+)
+"""Key in the recorder's status file, metric, its type and meaning."""
 
 
 def render(disk: DiskStatus, recorder: RecorderStatus | None) -> str:
@@ -33,9 +50,42 @@ def _recorder_lines(recorder: RecorderStatus | None) -> Iterator[str]:
         return
     age = "NaN" if recorder.age_s is None else f"{recorder.age_s:.3f}"
     yield from _gauge("cllmh_recorder_status_age_seconds", "Since the recorder last spoke.", age)
-    yield from _head("cllmh_camera_up", "1 when the camera sends pictures, 0 when it is lost.")
-    for name in recorder.cameras:
-        yield f'cllmh_camera_up{{camera="{_escaped(name)}"}} {0 if name in recorder.lost else 1}'
+    yield from _per_camera(recorder, "cllmh_camera_up", "1 when the camera sends pictures, 0 when it is lost.", _is_up)
+    yield from _head("cllmh_camera_state", "1 for the state that the camera is in.")
+    for name, camera in recorder.cameras.items():
+        for state in _CAMERA_STATES:
+            labels = f'camera="{_escaped(name)}",state="{state}"'
+            yield f"cllmh_camera_state{{{labels}}} {int(camera.get('state') == state)}"
+    for key, metric, kind, text in _COUNTERS:
+        yield from _per_camera(recorder, metric, text, partial(_counter, key=key), kind)
+    yield from _head("cllmh_camera_decode_plan_info", "What is decoded of the camera while nothing moves.")
+    for name, camera in recorder.cameras.items():
+        plan = str(camera.get("counters", {}).get("decode_plan", "keyframes"))
+        yield f'cllmh_camera_decode_plan_info{{camera="{_escaped(name)}",plan="{_escaped(plan)}"}} 1'
+
+
+def _per_camera(
+    recorder: RecorderStatus,
+    metric: str,
+    text: str,
+    value: Callable[[dict[str, Any]], float | None],
+    kind: str = "gauge",
+) -> Iterator[str]:
+    """Yield one metric, a line for each camera that has it."""
+    yield from _head(metric, text, kind)
+    for name, camera in recorder.cameras.items():
+        found = value(camera)
+        if found is not None:
+            yield f'{metric}{{camera="{_escaped(name)}"}} {found}'
+
+
+def _is_up(camera: dict[str, Any]) -> float:
+    return 0 if camera.get("state") == "lost" else 1
+
+
+def _counter(camera: dict[str, Any], key: str) -> float | None:
+    found = camera.get("counters", {}).get(key)
+    return found if isinstance(found, int | float) else None
 
 
 def _gauge(name: str, text: str, value: float | str) -> Iterator[str]:
@@ -43,9 +93,9 @@ def _gauge(name: str, text: str, value: float | str) -> Iterator[str]:
     yield f"{name} {value}"
 
 
-def _head(name: str, text: str) -> Iterator[str]:
+def _head(name: str, text: str, kind: str = "gauge") -> Iterator[str]:
     yield f"# HELP {name} {text}"
-    yield f"# TYPE {name} gauge"
+    yield f"# TYPE {name} {kind}"
 
 
 def _escaped(label: str) -> str:

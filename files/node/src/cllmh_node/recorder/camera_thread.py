@@ -5,6 +5,7 @@ import time
 from random import SystemRandom
 
 from cllmh_node.config import ConfigError, read_secret
+from cllmh_node.recorder.auth_gate import AUTH_RETRY_S, AuthGate
 from cllmh_node.recorder.pipeline import CameraPipeline
 from cllmh_node.recorder.settings import CameraSettings
 from cllmh_node.recorder.time_line import StepDetector
@@ -12,37 +13,42 @@ from cllmh_node.rtsp.session import CameraError, RtspSession
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 30.0
-AUTH_RETRY_S = 60.0
-"""DVRs lock accounts out that knock too often with a wrong password."""
-
 _MODE_EVERY_S = 1.0
+
+_OVERLOAD_LAG_S = 5.0
+"""A session that ends while its frames are read so late has ended because they were."""
 
 HEALTHY_S = 30.0
 """A session that lasted so long starts the back-off anew."""
 
 
-def retry_delay_s(error: CameraError, failures: int, jitter: float) -> float:
+def retry_delay_s(failures: int, jitter: float) -> float:
     """Return how long to wait after `failures` failures in a row (1 and up); `jitter` is in 0..1.
 
-    Doubling from 1 s to 30 s, 60 s where the password is refused; between half of that and all of it, so that the
-    sessions to a DVR that comes back do not all knock at once.
+    Doubling from 1 s to 30 s, and between half of that and all of it, so that the sessions to a DVR that comes back do
+    not all knock at once.
     """
-    if error.cause == "auth_failed":
-        longest = AUTH_RETRY_S
-    else:
-        longest = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(failures - 1, 10))
-    return longest * (0.5 + 0.5 * jitter)
+    doubled: float = FIRST_RETRY_S * 2.0 ** min(failures - 1, 10)
+    return min(LONGEST_RETRY_S, doubled) * (0.5 + 0.5 * jitter)
 
 
 class CameraThread(threading.Thread):
     """Runs one camera until `stopping` is set; owns its session and its pipeline."""
 
-    def __init__(self, settings: CameraSettings, pipeline: CameraPipeline, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        settings: CameraSettings,
+        pipeline: CameraPipeline,
+        stopping: threading.Event,
+        gate: AuthGate | None = None,
+    ) -> None:
+        """`gate`: shared with the other cameras of this process."""
         # A daemon, because FFmpeg's connecting cannot be interrupted: the process must not wait for it to end.
         super().__init__(name=f"camera-{settings.name}", daemon=True)
         self.settings = settings
         self.pipeline = pipeline
         self._stopping = stopping
+        self._gate = gate or AuthGate()
         self._random = SystemRandom()
         self.alive_at = time.monotonic()
         """Monotonic time of the latest sign of life, in seconds."""
@@ -66,8 +72,16 @@ class CameraThread(threading.Thread):
                         self.pipeline.lost(error)
                         continue
                     failures = 1 if time.monotonic() - began > HEALTHY_S else failures + 1
+                    if error.cause == "camera_lost" and self.pipeline.lag_s > _OVERLOAD_LAG_S:
+                        error = CameraError("overload", f"frames were not read in time: {error.text}")
                     self.pipeline.lost(error)
-                    self._wait(retry_delay_s(error, failures, self._random.random()))
+                    jitter = self._random.random()
+                    wait_s = retry_delay_s(failures, jitter)
+                    if error.cause == "auth_failed":
+                        # Where only this camera is refused the gate is open; then as long as it would be closed.
+                        closed_s = self._gate.opens_in_s(self.settings.address)
+                        wait_s = closed_s + jitter if closed_s else AUTH_RETRY_S * (0.5 + 0.5 * jitter)
+                    self._wait(wait_s)
         finally:
             self.pipeline.stop()
 
@@ -78,16 +92,33 @@ class CameraThread(threading.Thread):
             password = read_secret(secret_file) if secret_file is not None else None
         except ConfigError as error:
             raise CameraError("auth_failed", str(error)) from error
+        address = self.settings.address
+        while wait_s := self._gate.wait_s(address):
+            if self._stopping.wait(wait_s):
+                return
+            self.alive_at = time.monotonic()
         self.alive_at = time.monotonic()
+        try:
+            session = RtspSession(address, password)
+        except CameraError as error:
+            self._gate.failed(address, error)
+            raise
+        self._gate.opened(address)
+        try:
+            with session:
+                self._feed(session)
+        finally:
+            self._gate.ended(address)
+
+    def _feed(self, session: RtspSession) -> None:
         steps = StepDetector()
-        with RtspSession(self.settings.address, password) as session:
-            self.pipeline.connected(session.info)
-            for frame in session.frames(self._is_to_end):
-                step_s = steps.step_s()
-                if step_s:
-                    # The frames' times cannot be trusted any more, nor those of the ring: a new session has new ones.
-                    raise CameraError("clock", f"the clock of this machine was set by {step_s:+.1f} s")
-                self.pipeline.feed(frame)
+        self.pipeline.connected(session.info)
+        for frame in session.frames(self._is_to_end):
+            step_s = steps.step_s()
+            if step_s:
+                # The frames' times cannot be trusted any more, nor those of the ring: a new session has new ones.
+                raise CameraError("clock", f"the clock of this machine was set by {step_s:+.1f} s")
+            self.pipeline.feed(frame)
 
     def _is_to_end(self) -> bool:
         """Whether the session is to end: the recorder stops, or the camera goes off."""

@@ -39,6 +39,8 @@ class ClipBook:
         self._paused_at: float | None = None
         self._event_ended_at = 0.0
         self._retry_disk_at = 0.0
+        self.closed = 0
+        """How many clips were closed."""
 
     @property
     def is_open(self) -> bool:
@@ -178,6 +180,7 @@ class ClipBook:
         if clip.seconds <= 0 or clip.size_bytes <= 0:
             self._ledger.clip_dropped(self._settings.name)
             return
+        self.closed += 1
         row = ClipRow(
             self._settings.name,
             clip.path.as_posix(),

@@ -11,8 +11,10 @@ from typing import Any
 from cllmh_node.clips.index import ClipIndex
 from cllmh_node.clips.reconcile import mend, mend_clip
 from cllmh_node.log import event
+from cllmh_node.recorder.auth_gate import AuthGate
 from cllmh_node.recorder.camera_thread import CameraThread
 from cllmh_node.recorder.ledger import Ledger
+from cllmh_node.recorder.overload import OverloadRule
 from cllmh_node.recorder.pipeline import CameraPipeline
 from cllmh_node.recorder.schedule import mode_at
 from cllmh_node.recorder.settings import CameraSettings, RecorderConfig
@@ -30,8 +32,16 @@ class Housekeeper:
     """Owns the ledger of a shard. A slow disk may stop its thread, but not the shard's signs of life."""
 
     def __init__(
-        self, config: RecorderConfig, index: ClipIndex, ledger: Ledger, stopping: threading.Event, shard: int
+        self,
+        config: RecorderConfig,
+        index: ClipIndex,
+        ledger: Ledger,
+        stopping: threading.Event,
+        *,
+        shard: int,
+        shards: int,
     ) -> None:
+        """`shard`: its number, from 0; `shards`: how many there are."""
         self._config = config
         self._index = index
         self._ledger = ledger
@@ -41,6 +51,11 @@ class Housekeeper:
         self._began = time.time()
         self._threads: Sequence[CameraThread] = ()
         self._helpers: list[threading.Thread] = []
+        self._gate = AuthGate(shards)
+        self._overload = OverloadRule()
+        self._busy = 0.0
+        self._used_s = time.process_time()
+        self._judged_at = time.monotonic()
 
     def thread_for(self, camera: CameraSettings) -> CameraThread:
         """Return a thread for a camera, not started yet, that goes on where the last one, or an earlier run, ended."""
@@ -59,7 +74,7 @@ class Housekeeper:
             mode_at=partial(mode_at, camera, zone=self._zone),
         )
         pipeline.announce()
-        return CameraThread(camera, pipeline, self._stopping)
+        return CameraThread(camera, pipeline, self._stopping, self._gate)
 
     def start(self, threads: Sequence[CameraThread]) -> None:
         """Begin, with threads that may be replaced in their list."""
@@ -77,7 +92,24 @@ class Housekeeper:
 
     def state(self) -> dict[str, Any]:
         """Return how the cameras are, as plain values."""
-        return {"cameras": {thread.settings.name: thread.pipeline.status.as_report() for thread in self._threads}}
+        cameras = {thread.settings.name: thread.pipeline.state() for thread in self._threads}
+        return {"cameras": cameras, "shard": {"look_at_every": self._overload.stride, "busy": round(self._busy, 3)}}
+
+    def relieve(self) -> None:
+        """Look at fewer keyframes while there is too much to do; called every second."""
+        now, used_s = time.monotonic(), time.process_time()
+        self._busy = (used_s - self._used_s) / max(0.001, now - self._judged_at)
+        self._judged_at, self._used_s = now, used_s
+        lags_s = [thread.pipeline.lag_s for thread in self._threads if thread.pipeline.span is not None]
+        before = self._overload.stride
+        stride = self._overload.judge(lags_s, self._busy)
+        for thread in self._threads:
+            thread.pipeline.stride = stride
+        if before == 1 < stride:
+            lag_s = round(max(lags_s), 1)
+            event(logger, "overload", level=logging.WARNING, shard=self._shard, lag_s=lag_s, busy=round(self._busy, 2))
+        elif stride == 1 < before:
+            event(logger, "overload_ended", shard=self._shard)
 
     def _keep(self) -> None:
         next_spans = time.monotonic()

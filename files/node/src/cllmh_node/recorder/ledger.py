@@ -53,6 +53,17 @@ class CameraStatus:
         }
 
 
+@dataclass(slots=True)
+class Counters:
+    """What a run of the recorder has seen of one camera; written by its thread only."""
+
+    frames: int = 0
+    bytes: int = 0
+    keyframes_looked_at: int = 0
+    sessions: int = 0
+    gaps: int = 0
+
+
 class Ledger:
     """Takes what the cameras' threads have to say. A full disk stops none of them: index rows wait in memory."""
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from cllmh_node.clips.index import GapRow, Importance, Mode, SpanRow
@@ -11,7 +11,7 @@ from cllmh_node.log import event
 from cllmh_node.recorder.clip_book import ClipBook
 from cllmh_node.recorder.decoder import LumaDecoder
 from cllmh_node.recorder.gaps import GapBook
-from cllmh_node.recorder.ledger import CameraStatus, Ledger
+from cllmh_node.recorder.ledger import CameraStatus, Counters, Ledger
 from cllmh_node.recorder.settings import CameraSettings
 from cllmh_node.recorder.spans import SpanBook
 from cllmh_node.recorder.states import WRITING, CameraState, next_state
@@ -61,10 +61,17 @@ class CameraPipeline:
         self._is_cut = was_recording  # what a clip showed goes on in the next one: a changed stream, a killed recorder
         self._motion_at = 0.0
         self._started_at = time.time()
+        self.counters = Counters()
+        """What this run has seen of the camera."""
+        self.lag_s = 0.0
+        """How old the latest frame was when it was processed, in seconds."""
+        self.stride = 1
+        """Under overload only every so many-th keyframe is looked at."""
         self.status = CameraStatus(settings.name, settings.channel, CameraState.STARTING, self._started_at)
         """What can be said of the camera now; replaced as a whole, so that other threads may read it."""
         if watched_until is not None and left_open is None:
             self._gap.open("restart", watched_until)
+            self.counters.gaps += 1
 
     @property
     def is_writing(self) -> bool:
@@ -76,12 +83,18 @@ class CameraPipeline:
         """The time up to now in which all was as it should be."""
         return self._span.row
 
+    def state(self) -> dict[str, object]:
+        """Return how the camera is, as plain values."""
+        counters = {**asdict(self.counters), "clips": self._book.closed, "lag_s": round(self.lag_s, 3)}
+        return {**self.status.as_report(), "counters": {**counters, "look_at_every": self.stride}}
+
     def announce(self) -> None:
         """Report the first state."""
         self._ledger.status(self.status)
 
     def connected(self, info: StreamInfo) -> None:
         """A session is open; frames of this stream follow."""
+        self.counters.sessions += 1
         self._begin(info)
         event(
             logger,
@@ -117,9 +130,13 @@ class CameraPipeline:
         assert self._watch is not None
         self._returned(frame.at)
         self._ring.append(frame, self._keep_s())
+        self.counters.bytes += len(frame.data)
+        self.lag_s = max(0.0, time.time() - frame.at)
         if frame.is_audio:
             self._book.take_audio(frame)
             return
+        self.counters.frames += 1
+        self._watch.stride = self.stride
         look = self._watch.look(frame, self._ring, is_recording=self._state in WRITING)
         if (
             look.sight is Sight.MOTION
@@ -129,6 +146,7 @@ class CameraPipeline:
         ):
             self._motion_at = frame.at
         may_end = frame.is_keyframe and frame.at - self._motion_at >= self._settings.post_roll_s
+        self.counters.keyframes_looked_at = self._watch.looked_at
         self._state = next_state(self._state, look.sight, may_end=may_end)
         self.status = replace(self.status, last_frame_at=frame.at)
         self._write(frame, look)
@@ -146,6 +164,7 @@ class CameraPipeline:
         self._end_video()
         since = self._span.end(self._line.at(self._latest_at()))
         if self._gap.open(error.cause, self._started_at if since is None else since, switched_at=now):
+            self.counters.gaps += 1
             event(
                 logger,
                 "camera_lost",

@@ -46,12 +46,14 @@ _STUCK_EXIT_CODE = 3
 class Shard:
     """Runs some of the cameras of a configuration in this process."""
 
-    def __init__(self, config: RecorderConfig, cameras: tuple[CameraSettings, ...], number: int) -> None:
+    def __init__(self, config: RecorderConfig, cameras: tuple[CameraSettings, ...], number: int, shards: int) -> None:
         """`number`: 0 for the first shard, which also looks after folders of cameras that are no longer configured."""
         spool = Spool(config.spool_dir) if config.spool_dir is not None else None
         self._index = ClipIndex(config.index_path)
         self._stopping = threading.Event()
-        self._keeper = Housekeeper(config, self._index, Ledger(self._index, spool), self._stopping, number)
+        self._keeper = Housekeeper(
+            config, self._index, Ledger(self._index, spool), self._stopping, shard=number, shards=shards
+        )
         self._threads = [self._keeper.thread_for(camera) for camera in cameras]
 
     def run(self, link: socket.socket) -> int:
@@ -76,6 +78,7 @@ class Shard:
                 elif now - thread.alive_at > STUCK_S:
                     event(logger, "camera_thread_stuck", level=logging.ERROR, camera=thread.settings.name)
                     return _STUCK_EXIT_CODE
+            self._keeper.relieve()
             try:
                 link.send(json.dumps(self._keeper.state()).encode(), socket.MSG_DONTWAIT)
             except BlockingIOError:  # the supervisor is late; it wants the newest anyway
@@ -135,7 +138,7 @@ def main() -> NoReturn:
     names = plan.shards[args.number]
     cameras = tuple(camera for camera in config.cameras if camera.name in names)
     with socket.socket(fileno=os.dup(0)) as link:
-        code = Shard(config, cameras, args.number).run(link)
+        code = Shard(config, cameras, args.number, len(plan.shards)).run(link)
     sys.stderr.flush()
     # Without the interpreter's own end: it would wait for threads that are connecting.
     os._exit(code)

@@ -104,7 +104,6 @@ class Supervisor:
             if shard.pid is not None:
                 event(logger, "shard_stuck", level=logging.ERROR, shard=shard.number, pid=shard.pid)
                 shard.send(signal.SIGKILL)
-        self._write_status_file()
 
     def _lives(self, shard: ShardProcess) -> bool:
         shard.hear()

@@ -88,6 +88,11 @@ class MotionWatch:
         self._last: Picture | None = None
         self._moved_at = 0.0
         self._suspicion: _Suspicion | None = None
+        self.stride = 1
+        """Under overload only every so many-th keyframe is looked at while the camera is quiet."""
+        self.looked_at = 0
+        """Keyframes looked at."""
+        self._skipped = 0
 
     def look(self, frame: EncodedFrame, ring: PacketRing, *, is_recording: bool) -> Look:
         """Look at a frame that is already in the ring."""
@@ -95,6 +100,11 @@ class MotionWatch:
             return self._pursue(self._suspicion, [frame])
         if not frame.is_keyframe:
             return _NOTHING_NEW
+        self._skipped += 1
+        if self._skipped < self.stride and not is_recording:
+            return _NOTHING_NEW
+        self._skipped = 0
+        self.looked_at += 1
         picture = self._decoder.keyframe(frame)
         if picture is None:
             return _NOTHING_NEW

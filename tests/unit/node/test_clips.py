@@ -1,15 +1,20 @@
 """Clips are readable whatever happens, and the index knows them."""
 
+import contextlib
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import av
+import av.error
 import pytest
 
 from cllmh_node.clips.index import ClipIndex, ClipRow, GapRow, read_clips, read_gaps
 from cllmh_node.clips.naming import clip_path, clip_start, iso_time
 from cllmh_node.clips.reconcile import mend
+from cllmh_node.clips.reconcile import playable_seconds as playable_seconds_of
 from cllmh_node.clips.writer import ClipWriter
+from cllmh_node.recordings import MARKER
 from unit.node.scenes import BEGINS_AT, Camera, encode, play, playable_seconds
 
 
@@ -79,12 +84,9 @@ def test_files_that_are_not_clips_are_left_alone(tmp_path: Path) -> None:
     (day / "notes.mp4").write_bytes(b"")
     assert mend(ClipIndex(tmp_path / "index.db"), tmp_path, "gate").added == []
     assert len(list(day.iterdir())) == 2
-    assert len(list(day.iterdir())) == 2
 
 
 def test_repeated_time_stamps_of_a_camera_do_not_break_the_file(footage: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     camera = Camera(footage)
     writer = ClipWriter(tmp_path, "gate", camera.info, BEGINS_AT)
     for number, frame in enumerate(camera.frames()):
@@ -115,3 +117,54 @@ def test_the_same_clip_is_indexed_once(tmp_path: Path) -> None:
     clip = ClipRow("gate", "gate/x.mp4", 1.0, 2.0, 5, "motion")
     assert index.add_clip(clip)
     assert not index.add_clip(clip)
+
+
+def test_rows_without_files_go_and_files_whose_row_is_right_are_not_opened(footage: Path, tmp_path: Path) -> None:
+    index = ClipIndex(tmp_path / "index.db")
+    clip = write(Camera(footage), tmp_path, 12).close()
+    known = ClipRow("gate", clip.path.as_posix(), clip.start, clip.end, 1, "object")
+    index.add_clip(known)
+    index.add_clip(replace(known, path="gate/2026-01-01/20260101T000000.000Z.mp4"))
+    assert mend(index, tmp_path, "gate").removed == []  # without the marker it may be another disk
+    (tmp_path / MARKER).touch()
+    (tmp_path / clip.path).chmod(0)
+    done = mend(index, tmp_path, "gate")
+    assert (len(done.added), done.removed) == (0, ["gate/2026-01-01/20260101T000000.000Z.mp4"])
+    assert list(read_clips(tmp_path / "index.db")) == [known]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 4096, "header"])
+def test_a_file_without_a_single_frame_is_deleted(footage: Path, tmp_path: Path, content: bytes | str) -> None:
+    writer = write(Camera(footage), tmp_path, 4)
+    path = tmp_path / writer.path
+    whole = path.read_bytes()
+    writer.close()
+    path.write_bytes(content if isinstance(content, bytes) else whole[: whole.index(b"moov") - 4])
+    done = mend(ClipIndex(tmp_path / "index.db"), tmp_path, "gate")
+    assert done.unplayable == [writer.path.as_posix()]
+    assert not path.exists()
+
+
+def test_the_length_of_a_cut_off_clip_is_what_can_be_decoded_of_it(footage: Path, tmp_path: Path) -> None:
+    writer = write(Camera(footage), tmp_path, 10)
+    whole = (tmp_path / writer.path).read_bytes()
+    writer.close()
+    begins = whole.index(b"moof")
+    for size in range(begins - 20_000, len(whole), len(whole) // 23):
+        cut = tmp_path / "cut.mp4"
+        cut.write_bytes(whole[:size])
+        decoded = 0
+        with av.open(str(cut)) as container, contextlib.suppress(av.error.InvalidDataError):
+            for _ in container.decode(video=0):
+                decoded += 1
+        assert playable_seconds_of(cut) == pytest.approx(decoded / 10, abs=0.11), size
+
+
+def test_a_clip_that_is_being_written_is_left_alone(footage: Path, tmp_path: Path) -> None:
+    writer = write(Camera(footage), tmp_path, 10)
+    index = ClipIndex(tmp_path / "index.db")
+    index.clip_opened("gate", writer.path.as_posix(), "motion")
+    assert mend(index, tmp_path, "gate").added == []
+    index.clip_ended("gate")
+    assert mend(index, tmp_path, "gate", written_before=1.0).added == []
+    writer.close()

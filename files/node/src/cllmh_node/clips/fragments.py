@@ -6,6 +6,7 @@ its fragments takes milliseconds. Source of the boxes: ISO/IEC 14496-12, 8.4.2 (
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,14 +22,15 @@ class NotFragmentedError(ValueError):
 
 
 def fragmented_seconds(path: Path) -> float:
-    """Return how much of the video in the fragments of `path` can be played, in seconds; 0 without any fragment.
+    """Return how much of a video that grows in fragments can be played, in seconds; 0 before the first picture.
 
-    A last fragment that was cut off counts as far as its frames are there. Raises NotFragmentedError when the file is
-    finished (see `ClipFile`) or no MP4 at all, OSError when it cannot be read.
+    A last fragment that was cut off counts as far as its frames are there. Raises NotFragmentedError when there are no
+    fragments (yet): the file is finished (see `ClipFile`), has its first second only, or is no MP4. Raises OSError
+    when it cannot be read.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        track: tuple[int, int, int] | None = None
+        track: _Track | None = None
         end = 0.0
         kinds = set()
         try:
@@ -36,13 +38,15 @@ def fragmented_seconds(path: Path) -> float:
                 kinds.add(kind)
                 if kind == b"moov":
                     track = _video_track(_read(file, start, stop))
+                    end = track.first_ticks / track.timescale
                 elif kind == b"moof" and stop <= size:
                     if track is None:
                         raise NotFragmentedError("a fragment before its header")
-                    end = max(end, _played_ticks(_read(file, start, stop), start - 8, track, size) / track[1])
+                    ticks = _played_ticks(_read(file, start, stop), start - 8, track, size)
+                    end = max(end, ticks / track.timescale)
         except (struct.error, IndexError):
             raise NotFragmentedError("a box that ends too early") from None
-    if b"ftyp" not in kinds or (b"mdat" in kinds and b"moof" not in kinds):
+    if b"ftyp" not in kinds or (kinds & {b"moov", b"mdat"} and b"moof" not in kinds):
         raise NotFragmentedError("it has no fragments")
     return end
 
@@ -83,27 +87,40 @@ def _read(file: BinaryIO, start: int, stop: int) -> bytes:
     return file.read(stop - start)
 
 
-def _video_track(moov: bytes) -> tuple[int, int, int]:
-    """Return the video track's number, its ticks a second, and the default duration of a frame in ticks."""
-    number = timescale = 0
-    video: tuple[int, int] | None = None
-    durations: dict[int, int] = {}
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """The video track as the header has it: its number, ticks a second, and two lengths in ticks."""
+
+    number: int
+    timescale: int
+    first_ticks: int
+    """What FFmpeg writes with the header already, the first second; the fragments follow it."""
+
+    frame_ticks: int
+    """A frame's duration, where a fragment does not say."""
+
+
+def _video_track(moov: bytes) -> _Track:
+    number = timescale = ticks = 0
+    video: tuple[int, int, int] | None = None
+    frame_ticks: dict[int, int] = {}
     for kind, start, _ in _boxes(moov):
+        is_long = moov[start] == 1 if start < len(moov) else False
         if kind == b"tkhd":
-            (number,) = struct.unpack_from(">I", moov, start + (20 if moov[start] else 12))
+            (number,) = struct.unpack_from(">I", moov, start + (20 if is_long else 12))
         elif kind == b"mdhd":
-            (timescale,) = struct.unpack_from(">I", moov, start + (20 if moov[start] else 12))
+            timescale, ticks = struct.unpack_from(">IQ" if is_long else ">II", moov, start + (20 if is_long else 12))
         elif kind == b"hdlr" and moov[start + 8 : start + 12] == b"vide":
-            video = (number, timescale)
+            video = (number, timescale, ticks)
         elif kind == b"trex":
             track, _, duration = struct.unpack_from(">III", moov, start + 4)
-            durations[track] = duration
+            frame_ticks[track] = duration
     if video is None or not video[1]:
         raise NotFragmentedError("it has no video track")
-    return (*video, durations.get(video[0], 0))
+    return _Track(*video, frame_ticks.get(video[0], 0))
 
 
-def _played_ticks(moof: bytes, moof_at: int, track: tuple[int, int, int], size: int) -> int:
+def _played_ticks(moof: bytes, moof_at: int, track: _Track, size: int) -> int:
     """Return where the video of a fragment ends in ticks, as far as its frames are in a file of `size` bytes.
 
     `moof_at`: where the fragment begins in the file. 0 when it has no video, or none of it is there.
@@ -114,10 +131,10 @@ def _played_ticks(moof: bytes, moof_at: int, track: tuple[int, int, int], size: 
     for kind, start, _ in _boxes(moof):
         fields = _Fields(moof, start)
         if kind == b"tfhd":
-            is_video = fields.u32() == track[0]
+            is_video = fields.u32() == track.number
             base = fields.optional(0x1, moof_at, 8)
             fields.optional(0x2, 0)
-            default_duration = fields.optional(0x8, track[2])
+            default_duration = fields.optional(0x8, track.frame_ticks)
             default_size = fields.optional(0x10, 0)
         elif kind == b"tfdt" and is_video:
             ends = fields.u64() if moof[start] else fields.u32()

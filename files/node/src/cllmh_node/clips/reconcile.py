@@ -15,6 +15,9 @@ from cllmh_node.clips.naming import clip_start
 from cllmh_node.log import event
 from cllmh_node.recordings import MARKER
 
+_FIRST_S = 60.0
+"""What is no longer than this is read whole: a file that has its first second only may be cut off in that."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -96,6 +99,9 @@ def _mend_file(
     except OSError as error:
         event(logger, "clip_not_mended", level=logging.WARNING, camera=camera, path=relative, text=error.strerror)
         return
+    if seconds is None:
+        text = "it cannot be played"
+        event(logger, "clip_not_mended", level=logging.WARNING, camera=camera, path=relative, text=text)
     if not seconds:
         return
     row = ClipRow(camera, relative, start, start + seconds, found.st_size, importance)
@@ -128,10 +134,11 @@ def playable_seconds(path: Path) -> float | None:
     try:
         return fragmented_seconds(path)
     except NotFragmentedError:
-        return _finished_seconds(path)
+        return _plain_seconds(path)
 
 
-def _finished_seconds(path: Path) -> float | None:
+def _plain_seconds(path: Path) -> float | None:
+    """Return the length of a finished clip by its table, of the first second of an unfinished one by its frames."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -139,6 +146,11 @@ def _finished_seconds(path: Path) -> float | None:
             stream = container.streams.video[0]
             if stream.duration is None or stream.time_base is None:
                 return None
-            return float(stream.duration * stream.time_base)
+            seconds = float(stream.duration * stream.time_base)
+            if seconds > _FIRST_S:
+                return seconds
+            frames = [packet for packet in container.demux(stream) if packet.size and not packet.is_corrupt]
+            ends = [packet.pts + (packet.duration or 0) for packet in frames if packet.pts is not None]
+            return float(max(ends, default=0) * stream.time_base)
     except av.error.FFmpegError:
         return None

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from fakes.fake_dvr import FakeDvr, Footage, running
-from fakes.footage import FPS, LOOP_S, SOURCE, STILL_S, make_footage
+from fakes.footage import FPS, LOOP_S, SOURCE, STILL_S
 
 PASSWORD = "kata@sandi:/#%41"
 PRE_ROLL_S = 5
@@ -29,12 +29,6 @@ pytestmark = pytest.mark.skipif(
     not SOURCE.exists() or shutil.which("ffmpeg") is None,
     reason="the footage needs ffmpeg and opencv-doc: apt-get install ffmpeg opencv-doc",
 )
-
-
-@pytest.fixture(scope="session")
-def channels(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, bool], Footage]:
-    cache = Path(os.environ.get("CLLMH_FOOTAGE", tmp_path_factory.getbasetemp().parent / "cllmh-footage"))
-    return {(number, False): Footage.load(file, FPS) for number, file in make_footage(cache).items()}
 
 
 class Site:

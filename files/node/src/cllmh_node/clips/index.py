@@ -166,6 +166,12 @@ class ClipIndex:
             ).fetchone()
         return not row[0]
 
+    def has_clips(self, camera: str) -> bool:
+        """Whether there is any clip of a camera."""
+        with self._lock:
+            row = self._connection.execute("SELECT 1 FROM clips WHERE camera = ? LIMIT 1", (camera,)).fetchone()
+        return row is not None
+
     def known_paths(self, camera: str) -> frozenset[str]:
         """Return the paths of all of a camera's clips."""
         with self._lock:

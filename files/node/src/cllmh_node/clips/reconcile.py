@@ -66,6 +66,21 @@ def mend(
     return done
 
 
+def mend_newest_clip(index: ClipIndex, recordings_dir: Path, camera: str) -> ClipRow | None:
+    """Give the newest clip of a camera its row, when the index has lost all of them; return it."""
+    folder = recordings_dir / camera
+    days = sorted((day.name for day in folder.iterdir() if day.is_dir()), reverse=True) if folder.is_dir() else []
+    for day in days:
+        names = sorted(
+            (path.name for path in (folder / day).iterdir() if clip_start(path.name) is not None), reverse=True
+        )
+        for name in names:
+            row = mend_clip(index, recordings_dir, f"{camera}/{day}/{name}")
+            if row is not None:
+                return row
+    return None
+
+
 def mend_clip(index: ClipIndex, recordings_dir: Path, path: str, importance: Importance = "motion") -> ClipRow | None:
     """Give the clip at `path` below the recordings directory its row; return it, None when nothing of it plays."""
     done = Mended()

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from cllmh_node.clips.index import ClipIndex
-from cllmh_node.clips.reconcile import mend, mend_clip
+from cllmh_node.clips.reconcile import mend, mend_clip, mend_newest_clip
 from cllmh_node.log import event
 from cllmh_node.recorder.auth_gate import AuthGate
 from cllmh_node.recorder.camera_thread import CameraThread
@@ -64,12 +64,17 @@ class Housekeeper:
             # At once, since it tells when the gap begins. All other files have time.
             mend_clip(self._index, self._config.recordings_dir, *left_over)
             self._index.clip_ended(camera.name)
+        latest = time.time() + LONGEST_HOLD_S
+        watched_until = self._index.watched_until(camera.name, latest)
+        if not self._index.has_clips(camera.name):  # a new camera, or a new index
+            mend_newest_clip(self._index, self._config.recordings_dir, camera.name)
+            watched_until = self._index.watched_until(camera.name, latest)
         pipeline = CameraPipeline(
             camera,
             self._config.recordings_dir,
             self._ledger,
             left_open=self._index.last_open_gap(camera.name),
-            watched_until=self._index.watched_until(camera.name, latest=time.time() + LONGEST_HOLD_S),
+            watched_until=watched_until,
             was_recording=left_over is not None and left_over[1] != "continuous",
             mode_at=partial(mode_at, camera, zone=self._zone),
         )

@@ -1,14 +1,17 @@
 """Before anything is recorded: secrets, folders, the index; and that no other recorder is at work here."""
 
 import fcntl
+import json
 import logging
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from cllmh_node.clips.damage import set_aside_if_damaged
-from cllmh_node.clips.index import ClipIndex
+from cllmh_node.clips.index import ClipIndex, SpanRow
 from cllmh_node.config import ConfigError, read_secret
 from cllmh_node.log import event
 from cllmh_node.recorder.settings import RecorderConfig
@@ -35,6 +38,8 @@ def prepare(config: RecorderConfig) -> int:
         if aside is not None:
             event(logger, "index_damaged", level=logging.ERROR, path=config.index_path, aside=aside)
         index = ClipIndex(config.index_path)
+        if aside is not None:
+            index.put_spans(list(_last_seen(config.status_path)))
         is_first_run = aside is None and index.is_empty()
         index.close()
         _check_recordings_dir(config.recordings_dir, is_first_run=is_first_run)
@@ -62,6 +67,18 @@ def _lock(state_dir: Path) -> int:
         else:
             os.set_inheritable(handle, True)
             return handle
+
+
+def _last_seen(status_path: Path) -> Iterator[SpanRow]:
+    """Yield when each camera sent its last picture, as the status file of an earlier run has it."""
+    try:
+        cameras = json.loads(status_path.read_bytes())["cameras"]
+        for name, camera in cameras.items():
+            if camera["last_frame_at"] is not None:
+                at = datetime.fromisoformat(camera["last_frame_at"]).timestamp()
+                yield SpanRow(name, at, at, "motion")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return  # then a gap begins with the camera's newest clip
 
 
 def _check_recordings_dir(path: Path, *, is_first_run: bool) -> None:

@@ -1,0 +1,147 @@
+"""The recorder as a service that can be depended on: processes that die, hang or are told to stop, and a lost index."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fakes.fake_dvr import FakeDvr, Footage, running
+from integration.test_recorder import PASSWORD, Site, decoded_seconds, pytestmark, wait_for
+
+__all__ = ["pytestmark"]
+
+CAMERAS = {"gate": 1, "yard": 2}
+
+
+@pytest.fixture
+def site(tmp_path: Path, channels: dict[tuple[int, bool], Footage]) -> Iterator[Site]:
+    """Two cameras that are recorded continuously, each in a process of its own."""
+    with running(FakeDvr(channels=channels, username="admin", password=PASSWORD)) as port:
+        site = Site(tmp_path, port, CAMERAS)
+        change(site, processes=2, mode="continuous")
+        yield site
+
+
+def change(site: Site, processes: int, **settings: Any) -> None:
+    config = yaml.safe_load(site.config.read_text())
+    config["processes"] = processes
+    for camera in config["cameras"]:
+        camera.update(settings)
+    site.config.write_text(yaml.safe_dump(config))
+
+
+def status(site: Site) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((site.folder / "state/status.json").read_text())
+    except FileNotFoundError:
+        return {"cameras": {}, "shards": []}
+    return found
+
+
+def shard_of(site: Site, camera: str) -> int:
+    """The process that records a camera, once it does."""
+
+    def recording() -> int | None:
+        for shard in status(site)["shards"]:
+            if camera in shard["cameras"] and site.state(camera) == "recording":
+                return int(shard["pid"])
+        return None
+
+    return wait_for(recording, 30)
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def kinds(site: Site, camera: str) -> list[tuple[str, str | None]]:
+    return [(row["kind"], row["cause"]) for row in site.rows("coverage") if row["camera"] == camera]
+
+
+def test_a_killed_process_is_back_and_costs_its_own_camera_one_gap(site: Site) -> None:
+    with site.recording():
+        gate, yard = shard_of(site, "gate"), shard_of(site, "yard")
+        assert gate != yard
+        os.kill(gate, signal.SIGKILL)
+        wait_for(lambda: site.events("camera_returned", "gate"), 20)
+        wait_for(lambda: shard_of(site, "gate") != gate, 10)
+        assert shard_of(site, "yard") == yard
+    (gap,) = site.rows("gaps")
+    assert (gap["camera"], gap["cause"]) == ("gate", "restart")
+    assert kinds(site, "gate") == [("clip", None), ("gap", "restart"), ("clip", None)]
+    assert kinds(site, "yard") == [("clip", None)]
+    for clip in site.rows("clips"):
+        length = datetime.fromisoformat(clip["end"]) - datetime.fromisoformat(clip["start"])
+        assert decoded_seconds(Path(clip["path"])) == pytest.approx(length.total_seconds(), abs=0.2)
+
+
+def test_a_process_that_hangs_is_killed_and_replaced(site: Site) -> None:
+    with site.recording():
+        gate = shard_of(site, "gate")
+        os.kill(gate, signal.SIGSTOP)
+        wait_for(lambda: site.events("camera_returned", "gate"), 40)
+        assert not lives(gate)
+    assert "event=shard_stuck" in site.log.read_text()
+    assert [(gap["camera"], gap["cause"]) for gap in site.rows("gaps")] == [("gate", "restart")]
+
+
+def test_nothing_goes_on_recording_when_the_supervisor_is_killed(site: Site) -> None:
+    with site.recording() as supervisor:
+        shards = [shard_of(site, name) for name in CAMERAS]
+        supervisor.kill()
+        supervisor.wait(10)
+        wait_for(lambda: not any(lives(pid) for pid in shards), 10)
+    assert {row["camera"] for row in site.rows("clips")} == set(CAMERAS)  # closed, since the kernel told the shards
+
+
+def test_it_stops_in_time_with_all_clips_closed_though_a_camera_hangs(site: Site) -> None:
+    with contextlib.ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))  # takes connections, says nothing
+        config = yaml.safe_load(site.config.read_text())
+        hanging = {"name": "hall", "host": "127.0.0.1", "port": silent.getsockname()[1], "path": "/"}
+        config["cameras"].append(hanging)
+        site.config.write_text(yaml.safe_dump(config))
+        process = stack.enter_context(site.recording())
+        for name in CAMERAS:
+            shard_of(site, name)
+        began = time.monotonic()
+        process.terminate()
+        assert process.wait(10) == 0
+        assert time.monotonic() - began < 5
+    assert {row["camera"] for row in site.rows("clips")} == set(CAMERAS)
+    assert "event=recorder_stopped" in site.log.read_text()
+
+
+def test_a_damaged_index_is_set_aside_and_built_anew_while_recording_goes_on(site: Site) -> None:
+    with site.recording():
+        for name in CAMERAS:
+            shard_of(site, name)
+    earlier = {row["path"] for row in site.rows("clips")}
+    index = site.folder / "state/index.db"
+    index.write_bytes(b"not a database" * 1000)
+    with site.recording():
+        wait_for(lambda: all(len(site.events("clip_opened", name)) == 2 for name in CAMERAS), 30)
+        wait_for(lambda: earlier <= {row["path"] for row in site.rows("clips")}, 20)
+    assert "event=index_damaged" in site.log.read_text()
+    assert list(index.parent.glob("index.db.damaged-*"))
+    assert kinds(site, "gate") == [("clip", None), ("gap", "restart"), ("clip", None)]
+
+
+def test_two_recorders_do_not_write_into_one_index(site: Site) -> None:
+    with site.recording():
+        shard_of(site, "gate")
+        with site.recording() as second:
+            assert second.wait(30) == 2
+    assert "another recorder is at work here" in site.log.read_text()

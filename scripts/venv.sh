@@ -6,7 +6,7 @@ if ! [ -x .venv/bin/python ] || ! .venv/bin/python -c '' 2>/dev/null; then
   rm -rf .venv
   python3 -m venv .venv
 fi
-.venv/bin/python -m pip install --quiet --disable-pip-version-check "$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements-dev.txt)"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check "$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.txt)"
 export VIRTUAL_ENV="$PWD/.venv" UV_NO_PROGRESS=1
 uv=.venv/bin/uv
 $uv pip sync --quiet --require-hashes requirements.txt requirements-dev.txt files/node/requirements.lock files/hub/requirements.lock

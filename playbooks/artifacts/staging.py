@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import hashlib
 import json
 import os
@@ -74,13 +75,17 @@ def pack(folder: Path, archive: Path) -> str:
     """
     partial = archive.with_name(f"{archive.name}.part")
     archive.parent.mkdir(parents=True, exist_ok=True)
-    # Wheels are compressed already, and the dashboard is small.
-    with tarfile.open(partial, "w") as tar:
+    # Wheels are compressed already: the least effort does. No name and no time in the header: the same bytes each time.
+    with (
+        partial.open("wb") as file,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
         for path in sorted(folder.rglob("*")):
             info = tar.gettarinfo(path, path.relative_to(folder).as_posix())
             info.uid = info.gid = info.mtime = 0
             info.uname = info.gname = "root"
-            info.mode = 0o755 if path.is_dir() else 0o644
+            info.mode = 0o755 if os.access(path, os.X_OK) else 0o644
             if path.is_dir():
                 tar.addfile(info)
             else:

@@ -1,7 +1,8 @@
 """Stage a Python application: one archive for each version of Python, with its wheel and all it depends on.
 
 The archive holds the wheels and a requirements.txt that names each with its sha256, so that
-`pip install --no-index --require-hashes` on a machine accepts these files and no others.
+`uv pip install --no-index --require-hashes` on a machine accepts these files and no others; and uv itself, one
+static binary, which makes virtual environments without a Debian package and installs ten times faster than pip.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,10 @@ def main() -> int:
     entry = staging.read_entry(artifacts, arguments.name)
     base = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     version = staging.source_version(base, source, arguments.architecture, *arguments.python)
-    files: dict[str, dict[str, str]] = entry.get("files", {}) if entry.get("version") == version else {}
+    tools = arguments.tools.read_text(encoding="utf-8")
+    installer = Target(arguments.python[0], arguments.architecture).select(tools, only="uv")[0]
+    is_same = (entry.get("version"), entry.get("installer")) == (version, installer)
+    files: dict[str, dict[str, str]] = entry.get("files", {}) if is_same else {}
     if files and all(staging.is_staged(artifacts, files.get(python)) for python in arguments.python):
         print(f"unchanged {arguments.name} {version}")
         return 0
@@ -51,12 +56,19 @@ def main() -> int:
             for dependency in download(requirements, target, artifacts / "wheels" / f"python{python}"):
                 shutil.copy2(dependency, house)
             shutil.copy2(wheel, house)
+            (uv,) = download([installer], target, artifacts / "wheels" / "uv")
+            extract_command(uv, "uv", house)
             own = f"{arguments.name}=={version} --hash=sha256:{staging.file_sha256(wheel)}"
             (house / "requirements.txt").write_text("\n".join([*requirements, own, ""]), encoding="utf-8")
-            archive = folder / f"{arguments.name}-{version}-python{python}.tar"
+            archive = folder / f"{arguments.name}-{version}-python{python}.tar.gz"
             sha256 = staging.pack(house, archive)
             files[python] = {"path": archive.relative_to(artifacts).as_posix(), "sha256": sha256}
-    staged: dict[str, Any] = {"version": version, "architecture": arguments.architecture, "files": files}
+    staged: dict[str, Any] = {
+        "version": version,
+        "architecture": arguments.architecture,
+        "installer": installer,
+        "files": files,
+    }
     staging.write_entry(artifacts, arguments.name, staged)
     # A rollout that is under way may still copy what was staged before.
     used = [*files.values(), *entry.get("files", {}).values()]
@@ -83,8 +95,8 @@ class Target:
             "sys_platform": "linux",
         }
 
-    def select(self, lock: str) -> list[str]:
-        """Return the requirements of a universal ``lock`` that this target needs, each with its hashes.
+    def select(self, lock: str, only: str | None = None) -> list[str]:
+        """Return the requirements of a universal ``lock`` that this target needs (or ``only`` one), with their hashes.
 
         pip evaluates markers for the interpreter it runs in, whatever --python-version says: so it gets none.
         """
@@ -93,6 +105,8 @@ class Target:
             specification, *hashes = line.partition(" #")[0].split(" --hash=")
             if specification.strip() and not specification.startswith("#"):
                 requirement = Requirement(specification)
+                if only not in (None, requirement.name):
+                    continue
                 if requirement.marker is None or requirement.marker.evaluate(self._environment):
                     hash_options = " ".join(f"--hash={value.strip()}" for value in hashes)
                     selected.append(f"{requirement.name}{requirement.specifier} {hash_options}")
@@ -131,6 +145,14 @@ def download(requirements: list[str], target: Target, cache: Path) -> list[Path]
     return wheels
 
 
+def extract_command(wheel: Path, name: str, folder: Path) -> None:
+    """Put the command ``name`` that a wheel carries into ``folder``."""
+    with zipfile.ZipFile(wheel) as archive:
+        inside = next(path for path in archive.namelist() if path.endswith(f".data/scripts/{name}"))
+        (folder / name).write_bytes(archive.read(inside))
+    (folder / name).chmod(0o755)
+
+
 def build_wheel(source: Path, version: str, base: str, scratch: Path) -> Path:
     """Build the wheel of the project in ``source`` under ``version`` and return its path."""
     tree = scratch / "source"
@@ -158,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="name of the application, as pip knows it")
     parser.add_argument("--source", required=True, type=Path, help="folder with pyproject.toml and requirements.lock")
+    parser.add_argument("--tools", required=True, type=Path, help="requirements.txt that pins uv")
     parser.add_argument("--artifacts", required=True, type=Path, help="folder to stage into")
     parser.add_argument("--architecture", required=True, help="of the machines, as `uname -m` prints it")
     parser.add_argument("python", nargs="+", help="version of Python, such as 3.11")

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """`make test`: everything that must pass. ``test.py [roles [NAME...] | e2e]`` runs one part.
 
-The tests have a lab of their own (number CLLMH_TEST_LAB, 1 unless told), so that a demo may go on beside them.
-KEEP=1 leaves the lab running after the end-to-end part.
+The tests have labs of their own (number CLLMH_TEST_LAB, 1 unless told, and the next one for roles), so that a demo may
+go on beside them. KEEP=1 leaves the lab running after the end-to-end part.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ BIN = ROOT / ".venv/bin"
 PLAYBOOK = str(BIN / "ansible-playbook")
 PYTHON = str(BIN / "python")
 NO_CHANGE_TARGET_S = 45
+LONGEST_FIRST = ("site_health", "reports", "motion_recorder", "hub_api", "hdd_monitor", "syslog_ng", "gateway", "loki")
+"""Scenarios that take long begin first, so that the two labs end together."""
+
 PYTEST_COUNTS = re.compile(r"^=+ .*?\b(\d+) passed\b.* in [\d.]+s.*=+$", re.MULTILINE)
 VITEST_COUNTS = re.compile(r"^\s*Tests\s+(\d+) passed", re.MULTILINE)
 
@@ -30,7 +33,9 @@ class Run:
 
     def __init__(self, total: int) -> None:
         index = int(os.environ.get("CLLMH_TEST_LAB", "1"))
-        machine.check(index)
+        self.labs = (index, index + 1)
+        for lab in self.labs:
+            machine.check(lab)
         self.index = index
         self.env = {
             "CLLMH_LAB": str(index),
@@ -43,19 +48,23 @@ class Run:
         self.steps = Steps("test", total)
         self.passed = 0
 
-    def step(self, title: str, *command: str) -> str:
+    def step(self, title: str, *command: str, env: dict[str, str] | None = None) -> str:
         """Run a step and return its output; count the tests it reports."""
-        output = self.steps.run(title, *command, env=self.env)
+        output = self.steps.run(title, *command, env=env or self.env)
+        self.count(output)
+        return output
+
+    def count(self, output: str) -> None:
+        """Count the tests that an output reports, and show those that were skipped."""
         counts = [int(n) for pattern in (PYTEST_COUNTS, VITEST_COUNTS) for n in pattern.findall(output)]
         self.passed += sum(counts)
         for line in output.splitlines():
             if line.startswith("SKIPPED"):
                 print(f"      {line}")
-        return output
 
-    def playbook(self, title: str, name: str, *arguments: str) -> str:
+    def playbook(self, title: str, name: str, *arguments: str, env: dict[str, str] | None = None) -> str:
         """Run a playbook as a step."""
-        return self.step(title, PLAYBOOK, f"playbooks/{name}.yml", *arguments)
+        return self.step(title, PLAYBOOK, f"playbooks/{name}.yml", *arguments, env=env)
 
     def remove_lab(self) -> None:
         """Remove machines, also those that a killed run left behind."""
@@ -88,14 +97,23 @@ def expect_no_secret(outputs: list[str], state: Path) -> None:
 
 
 def roles(run: Run, names: list[str]) -> None:
-    """Molecule, every role or the named ones."""
+    """Molecule, every role or the named ones, side by side on two labs: most of the time each waits for one machine."""
+    known = {path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")} - {"default"}
+    if unknown := set(names) - known:
+        raise machine.Refused(f"no scenario {', '.join(unknown)} in molecule/, which has {', '.join(sorted(known))}")
+    chosen = names or [*(name for name in LONGEST_FIRST if name in known), *sorted(known - set(LONGEST_FIRST))]
+    jobs = [(name, [str(BIN / "molecule"), "test", "-s", name, "--destroy=never"]) for name in chosen]
+    lanes = [
+        {**run.env, "CLLMH_LAB": str(lab), "MOLECULE_EPHEMERAL_DIRECTORY": str(BUILD / "molecule" / str(lab))}
+        for lab in run.labs[: len(jobs)]
+    ]
     # A killed molecule believes that its machines are still there; booting them here makes that true.
-    run.playbook("Boot the test lab", "lab")
-    chosen = [argument for name in names for argument in ("-s", name)] or ["--all"]
-    output = run.step("Roles on real machines (molecule)", str(BIN / "molecule"), "test", *chosen)
-    for line in output.splitlines():
-        if re.match(r"^\S+\s+: actions=", line):
-            print(f"      {line}")
+    for lane in lanes:
+        run.playbook(f"Boot test lab {lane['CLLMH_LAB']}", "lab", env=lane)
+    output = run.steps.side_by_side("Roles on real machines (molecule)", jobs, lanes)
+    run.count(output)
+    for lane in lanes:
+        run.playbook(f"Remove test lab {lane['CLLMH_LAB']}", "lab", "-e", "lab_state=absent", env=lane)
 
 
 def e2e(run: Run) -> None:
@@ -116,10 +134,10 @@ def e2e(run: Run) -> None:
 
 def everything() -> Run:
     """All parts in turn, cheapest first."""
-    run = Run(18)
+    run = Run(20)
     run.step("Prepare this machine", sys.executable, "scripts/machine.py", "--tests")
-    run.step("Lint", "make", "lint")
-    run.step("Unit tests", "make", "test-unit")
+    jobs = [("unit tests", ["make", "test-unit"]), ("lint", ["make", "lint"])]
+    run.count(run.steps.side_by_side("Unit tests and lint", jobs, [run.env, run.env]))
     run.playbook("Stage artifacts", "artifacts")
     expect_no_change("Stage artifacts again", run.playbook("Stage artifacts again", "artifacts"))
     run.remove_lab()
@@ -135,7 +153,7 @@ def main() -> int:
     part, *names = sys.argv[1:] or ["all"]
     try:
         if part == "roles":
-            run = Run(3)
+            run = Run(6)
             run.playbook("Stage artifacts", "artifacts")
             roles(run, names)
         elif part == "e2e":

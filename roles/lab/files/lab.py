@@ -97,12 +97,13 @@ class Machine:
         """The process lives and ssh answers."""
         return self.pid() is not None and port_open(self.addresses[0], 22)
 
-    def stop(self) -> None:
-        """Power the machine off in order, then by force; then take its mounts away."""
+    def stop(self, *, in_order: bool = True) -> None:
+        """Power the machine off in order, or at once; then take its mounts away."""
         pid = self.pid()
         if pid is not None:
-            os.kill(pid, signal.SIGTERM)  # nspawn then powers the machine off in order
-            if not wait_until(lambda: self.pid() is None, STOP_TIMEOUT_S):
+            if in_order:
+                os.kill(pid, signal.SIGTERM)  # nspawn then powers the machine off
+            if not in_order or not wait_until(lambda: self.pid() is None, STOP_TIMEOUT_S):
                 kill(pid)
         # A killed nspawn leaves its machine running: whoever has this overlay as its root is one of its processes.
         wait_until(self.is_dead, STOP_TIMEOUT_S)
@@ -131,8 +132,8 @@ class Machine:
         return not left
 
     def remove(self) -> None:
-        """Stop the machine and delete its files."""
-        self.stop()
+        """Delete the machine's files; nothing of it is kept, so it is not asked to end in order."""
+        self.stop(in_order=False)
         if self.dir.exists():
             shutil.rmtree(self.dir)
 

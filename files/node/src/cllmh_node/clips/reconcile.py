@@ -9,14 +9,11 @@ from pathlib import Path
 import av
 import av.error
 
-from cllmh_node.clips.fragments import NotFragmentedError, fragmented_seconds
 from cllmh_node.clips.index import ClipIndex, ClipRow, Importance
+from cllmh_node.clips.mp4_length import HeadersError, seconds_by_headers
 from cllmh_node.clips.naming import clip_start
 from cllmh_node.log import event
 from cllmh_node.recordings import MARKER
-
-_FIRST_S = 60.0
-"""What is no longer than this is read whole: a file that has its first second only may be cut off in that."""
 
 logger = logging.getLogger(__name__)
 
@@ -147,23 +144,19 @@ def playable_seconds(path: Path) -> float | None:
     if head[4:8] != b"ftyp":
         return None
     try:
-        return fragmented_seconds(path)
-    except NotFragmentedError:
-        return _plain_seconds(path)
+        return seconds_by_headers(path)
+    except HeadersError:
+        return _seconds_by_frames(path)
 
 
-def _plain_seconds(path: Path) -> float | None:
-    """Return the length of a finished clip by its table, of the first second of an unfinished one by its frames."""
+def _seconds_by_frames(path: Path) -> float | None:
+    """Return the length of the frames that are there; only for what has no more than its first second."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 return None
             stream = container.streams.video[0]
-            if stream.duration is None or stream.time_base is None:
-                return None
-            seconds = float(stream.duration * stream.time_base)
-            if seconds > _FIRST_S:
-                return seconds
+            assert stream.time_base is not None  # an MP4 has it
             frames = [packet for packet in container.demux(stream) if packet.size and not packet.is_corrupt]
             ends = [packet.pts + (packet.duration or 0) for packet in frames if packet.pts is not None]
             return float(max(ends, default=0) * stream.time_base)

@@ -1,4 +1,4 @@
-"""How long an MP4 plays that was never finished, from its box headers alone.
+"""How long an MP4 plays, finished or not, from its box headers alone.
 
 A clip of ten minutes is 300 MB: reading all of it would keep a camera waiting after a crash, reading the headers of
 its fragments takes milliseconds. Source of the boxes: ISO/IEC 14496-12, 8.4.2 (mdhd), 8.8 (movie fragments).
@@ -17,37 +17,39 @@ Box = tuple[bytes, int, int]
 """Type, where its content begins, where it ends (bytes from the start of the file, or of the enclosing data)."""
 
 
-class NotFragmentedError(ValueError):
-    """It is no MP4 that grows in fragments."""
+class HeadersError(ValueError):
+    """The headers do not say how long it plays."""
 
 
-def fragmented_seconds(path: Path) -> float:
-    """Return how much of a video that grows in fragments can be played, in seconds; 0 before the first picture.
+def seconds_by_headers(path: Path) -> float:
+    """Return how much of a clip's video can be played, in seconds; 0 before the first picture.
 
-    A last fragment that was cut off counts as far as its frames are there. Raises NotFragmentedError when there are no
-    fragments (yet): the file is finished (see `ClipFile`), has its first second only, or is no MP4. Raises OSError
-    when it cannot be read.
+    Of a finished clip (see `ClipFile`) its header says; of one that still grows, or was cut off, the headers of its
+    fragments, and the last of them counts as far as its frames are there. Raises HeadersError when they do not tell: a
+    clip that was cut off in its first second, or no MP4; OSError when it cannot be read.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
         track: _Track | None = None
         end = 0.0
         kinds = set()
+        is_finished = False
         try:
             for kind, start, stop in _top_level(file, size):
                 kinds.add(kind)
                 if kind == b"moov":
+                    is_finished = b"mdat" in kinds and stop <= size
                     track = _video_track(_read(file, start, stop))
                     end = track.first_ticks / track.timescale
                 elif kind == b"moof" and stop <= size:
                     if track is None:
-                        raise NotFragmentedError("a fragment before its header")
+                        raise HeadersError("a fragment before its header")
                     ticks = _played_ticks(_read(file, start, stop), start - 8, track, size)
                     end = max(end, ticks / track.timescale)
         except (struct.error, IndexError):
-            raise NotFragmentedError("a box that ends too early") from None
-    if b"ftyp" not in kinds or (kinds & {b"moov", b"mdat"} and b"moof" not in kinds):
-        raise NotFragmentedError("it has no fragments")
+            raise HeadersError("a box that ends too early") from None
+    if b"ftyp" not in kinds or (kinds & {b"moov", b"mdat"} and b"moof" not in kinds and not is_finished):
+        raise HeadersError("it has no fragments")
     return end
 
 
@@ -73,7 +75,7 @@ def _boxes(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Box
     while start + 8 <= stop:
         length, kind = struct.unpack_from(">I4s", data, start)
         if length < 8 or start + length > stop:
-            raise NotFragmentedError("a box that ends outside of its container")
+            raise HeadersError("a box that ends outside of its container")
         yield kind, start + 8, start + length
         if kind in _CONTAINERS:
             yield from _boxes(data, start + 8, start + length)
@@ -82,7 +84,7 @@ def _boxes(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Box
 
 def _read(file: BinaryIO, start: int, stop: int) -> bytes:
     if stop - start > _MAX_HEADER_BOX_BYTES:
-        raise NotFragmentedError(f"a header of {stop - start} bytes")
+        raise HeadersError(f"a header of {stop - start} bytes")
     file.seek(start)
     return file.read(stop - start)
 
@@ -116,7 +118,7 @@ def _video_track(moov: bytes) -> _Track:
             track, _, duration = struct.unpack_from(">III", moov, start + 4)
             frame_ticks[track] = duration
     if video is None or not video[1]:
-        raise NotFragmentedError("it has no video track")
+        raise HeadersError("it has no video track")
     return _Track(*video, frame_ticks.get(video[0], 0))
 
 

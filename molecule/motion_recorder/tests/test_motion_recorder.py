@@ -50,6 +50,32 @@ def test_every_channel_of_the_dvr_is_watched(host, dvr):
         assert camera["error"] is None
 
 
+def test_a_process_that_dies_is_replaced_and_costs_its_own_cameras_a_short_gap(host, dvr):
+    shards = wait_for(lambda: status(host).get("shards"))
+    assert len(shards) == min(int(host.check_output("nproc")), len(dvr[2]))
+    killed = shards[0]
+    host.check_output("kill -KILL %s", killed["pid"])
+
+    def replaced():
+        now = status(host)["shards"][0]
+        return now["pid"] not in (None, killed["pid"])
+
+    wait_for(replaced, 15)
+    lines = wait_for(
+        lambda: host.run("cllmh-node gaps --config /etc/cllmh/recorder.yml --json | grep -v null").stdout.splitlines()
+    )
+    gap = json.loads(lines[-1])
+    assert gap["cause"] == "restart"
+    assert gap["camera"] in killed["cameras"]
+    assert host.service("cllmh-recorder").is_running
+
+
+def test_every_second_is_accounted_for(host):
+    lines = host.check_output("cllmh-node coverage --config /etc/cllmh/recorder.yml --json").splitlines()
+    assert lines
+    assert "unknown" not in {json.loads(line)["kind"] for line in lines}
+
+
 def test_the_hub_will_hear_of_the_cameras(host, dvr):
     reports = wait_for(lambda: host.run("cat /var/lib/cllmh/spool/*-camera_status-*.json").stdout)
     assert any(name in reports for name in dvr[2])

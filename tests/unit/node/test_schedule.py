@@ -88,3 +88,7 @@ def test_the_hour_that_autumn_repeats_has_its_mode_twice() -> None:
 def test_a_schedule_that_cannot_be_meant_is_refused_with_the_reason(entries: list[dict[str, Any]], text: str) -> None:
     with pytest.raises(ValidationError, match=text):
         camera(*entries)
+
+
+def test_off_needs_no_quotes() -> None:
+    assert camera(mode="off") == camera(mode=False)  # type: ignore[arg-type]

@@ -168,7 +168,7 @@ export interface components {
              * @description `unknown` until the node has reported the camera.
              * @enum {string}
              */
-            state: "unknown" | "starting" | "quiet" | "suspicious" | "recording" | "post_roll" | "lost";
+            state: "unknown" | "starting" | "quiet" | "suspicious" | "recording" | "post_roll" | "lost" | "off";
         };
         /**
          * CameraError
@@ -245,7 +245,7 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "starting" | "quiet" | "suspicious" | "recording" | "post_roll" | "lost";
+            state: "starting" | "quiet" | "suspicious" | "recording" | "post_roll" | "lost" | "off";
             /**
              * Width
              * @description Pixels.

@@ -14,6 +14,7 @@ export const cameraLook: Record<CameraState, { tone: Tone; icon: IconName }> = {
   recording: { tone: 'busy', icon: 'record' },
   post_roll: { tone: 'busy', icon: 'half' },
   lost: { tone: 'bad', icon: 'lost' },
+  off: { tone: 'none', icon: 'off' },
 }
 
 export type IconName =
@@ -51,7 +52,7 @@ export interface Tally {
 /** Cameras that are known to work now (reported, not lost, their node online) of all cameras. */
 export function cameraTally(sites: readonly Site[]): Tally {
   const nodes = sites.flatMap(site => site.nodes)
-  const working = nodes.filter(node => node.online).flatMap(node => node.cameras.filter(camera => camera.state !== 'lost' && camera.state !== 'unknown'))
+  const working = nodes.filter(node => node.online).flatMap(node => node.cameras.filter(camera => !['lost', 'unknown'].includes(camera.state)))
   return { good: working.length, all: nodes.flatMap(node => node.cameras).length }
 }
 

@@ -8,7 +8,7 @@ from cllmh_hub.contract.reports import DiskState, GapCause, Importance
 from cllmh_hub.contract.times import UtcTime
 
 Role = Literal["viewer", "admin"]
-ShownCameraState = Literal["unknown", "starting", "quiet", "suspicious", "recording", "post_roll", "lost"]
+ShownCameraState = Literal["unknown", "starting", "quiet", "suspicious", "recording", "post_roll", "lost", "off"]
 CheckResult = Literal["ok", "failed", "timeout"]
 
 

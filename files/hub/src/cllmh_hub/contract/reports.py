@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints
 
 from cllmh_hub.contract.times import UtcTime
 
-CameraState = Literal["starting", "quiet", "suspicious", "recording", "post_roll", "lost"]
+CameraState = Literal["starting", "quiet", "suspicious", "recording", "post_roll", "lost", "off"]
 DiskState = Literal["ok", "warn", "critical"]
 GapCause = Literal["camera_lost", "auth_failed", "network", "restart", "disk", "overload", "clock"]
 Importance = Literal["pinned", "object", "motion", "continuous"]

@@ -6,10 +6,19 @@ from itertools import combinations
 from typing import Annotated, Literal, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from cllmh_node.clips.index import Mode
 from cllmh_node.config import StrictModel
+
+
+def _off(value: object) -> object:
+    """Return the word where YAML has read `off` without quotes as false."""
+    return "off" if value is False else value
+
+
+CameraMode = Annotated[Literal["motion", "continuous", "off"], BeforeValidator(_off)]
+"""When to record: when something moves, always, never."""
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -30,7 +39,7 @@ class ScheduleEntry(StrictModel):
     to: str = "24:00"
     """Time of day at which it ends; one that is not later than `from` is on the next day."""
 
-    mode: Literal["motion", "continuous", "off"]
+    mode: CameraMode
     """When to record in these hours: motion (when something moves), continuous (always), off (never)."""
 
     @field_validator("begin", "to", mode="before")

@@ -3,12 +3,12 @@
 from collections import Counter
 from datetime import tzinfo
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
 from cllmh_node.config import ServiceConfig, StrictModel
-from cllmh_node.recorder.schedule import ScheduleEntry, check_overlaps, zone_of
+from cllmh_node.recorder.schedule import CameraMode, ScheduleEntry, check_overlaps, zone_of
 from cllmh_node.rtsp.address import CameraAddress
 
 CameraName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
@@ -54,7 +54,7 @@ class CameraSettings(StrictModel):
     channel: Annotated[int, Field(ge=1)] | None = None
     """Channel number at the DVR; only shown."""
 
-    mode: Literal["motion", "continuous", "off"] = "motion"
+    mode: CameraMode = "motion"
     """When to record: motion (when something moves), continuous (always), off (never)."""
 
     schedule: tuple[ScheduleEntry, ...] = ()

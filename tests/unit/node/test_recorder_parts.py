@@ -99,6 +99,15 @@ def test_sixteen_cameras_with_a_wrong_password_knock_once_for_all() -> None:
     assert 30 <= gate.opens_in_s(others[0]) <= 60
 
 
+def test_after_a_restart_all_connect_at_once_until_the_password_is_refused() -> None:
+    gate = AuthGate()
+    gate.trust(ADDRESS)
+    assert [gate.wait_s(ADDRESS) for _ in range(16)] == [0] * 16
+    gate.failed(ADDRESS, CameraError("auth_failed", ""))
+    with pytest.raises(CameraError):
+        gate.wait_s(ADDRESS)
+
+
 def test_a_channel_that_alone_is_forbidden_keeps_no_other_one_out() -> None:
     gate = AuthGate()
     other = replace(ADDRESS, path="/cam?channel=2")

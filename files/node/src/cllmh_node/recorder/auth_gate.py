@@ -14,7 +14,7 @@ from cllmh_node.rtsp.session import CameraError
 AUTH_RETRY_S = 60.0
 """How often an account whose password is refused is tried, in seconds; half of that at the earliest."""
 
-PATIENCE_S = 0.5
+PATIENCE_S = 0.25
 """So long the others wait for the first camera's refusal, in seconds. It comes at once, the first picture later."""
 
 Account = tuple[str, int, str | None]
@@ -27,6 +27,7 @@ class _Door:
     sessions: int = 0
     knocking_since: float | None = None
     closed_until: float = 0.0
+    is_trusted: bool = False
 
 
 class AuthGate:
@@ -51,10 +52,15 @@ class AuthGate:
                 return 0.0
             if now < door.closed_until:
                 raise CameraError("auth_failed", f"{address.host}:{address.port} has refused {_user(address)}")
-            if door.knocking_since is None:
+            if door.knocking_since is None or door.is_trusted:
                 door.knocking_since = now
                 return 0.0
             return 0.05 if now - door.knocking_since < PATIENCE_S else 0.0
+
+    def trust(self, address: CameraAddress) -> None:
+        """Its password was right a moment ago: until one is refused, nobody waits for another's answer."""
+        with self._lock:
+            self._door(address).is_trusted = True
 
     def opened(self, address: CameraAddress) -> None:
         """A session was accepted."""
@@ -75,6 +81,7 @@ class AuthGate:
             door.knocking_since = None
             # While others have a session the password is right: this channel alone is forbidden.
             if error.cause == "auth_failed" and not door.sessions:
+                door.is_trusted = False
                 share = 0.5 + 0.5 * self._random.random()
                 door.closed_until = time.monotonic() + AUTH_RETRY_S * share * self._shards
 

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 SPANS_EVERY_S = 5.0
 """How often it is put down until when each camera is watched, in seconds."""
 
+TRUSTED_S = 600.0
+"""A password that was right so long ago is taken to be right still, in seconds."""
+
 _TICK_S = 1.0
 
 
@@ -69,17 +72,30 @@ class Housekeeper:
         if not self._index.has_clips(camera.name):  # a new camera, or a new index
             mend_newest_clip(self._index, self._config.recordings_dir, camera.name)
             watched_until = self._index.watched_until(camera.name, latest)
+        left_open = self._index.last_open_gap(camera.name)
+        if watched_until is not None and (left_open is None or left_open.cause != "auth_failed"):
+            self._trust(camera, watched_until)
         pipeline = CameraPipeline(
             camera,
             self._config.recordings_dir,
             self._ledger,
-            left_open=self._index.last_open_gap(camera.name),
+            left_open=left_open,
             watched_until=watched_until,
             was_recording=left_over is not None and left_over[1] != "continuous",
             mode_at=partial(mode_at, camera, zone=self._zone),
         )
         pipeline.announce()
         return CameraThread(camera, pipeline, self._stopping, self._gate)
+
+    def _trust(self, camera: CameraSettings, watched_until: float) -> None:
+        """Let a camera connect at once whose password was right until a moment ago and has not been changed since."""
+        file = camera.password_file
+        try:
+            changed_at = 0.0 if file is None else file.stat().st_mtime
+        except OSError:
+            return
+        if changed_at < watched_until and time.time() - watched_until < TRUSTED_S:
+            self._gate.trust(camera.address)
 
     def start(self, threads: Sequence[CameraThread]) -> None:
         """Begin, with threads that may be replaced in their list."""

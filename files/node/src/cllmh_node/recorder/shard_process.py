@@ -12,10 +12,10 @@ from typing import Any
 SILENT_S = 10.0
 """A shard that says nothing for so long is stuck, in seconds; a second start of Python and OpenCV takes less."""
 
-LONGEST_DELAY_S = 4.0
+LONGEST_DELAY_S = 2.0
 """A shard that ends again and again is started no faster than this, in seconds."""
 
-_SETTLED_S = 30.0
+_SETTLED_S = 10.0
 _MAX_MESSAGE_BYTES = 1 << 20
 
 
@@ -86,7 +86,9 @@ class ShardProcess:
         now = time.monotonic()
         self._failures = 1 if now - self._started_at > _SETTLED_S else self._failures + 1
         # The first time at once: the cameras wait.
-        self.start_at = now + (0.0 if self._failures == 1 else min(LONGEST_DELAY_S, 0.5 * 2.0**self._failures))
+        self.start_at = now + (
+            0.0 if self._failures == 1 else min(LONGEST_DELAY_S, 0.25 * 2.0 ** min(self._failures, 8))
+        )
         self._process = None
         self.said = {}
         if self._link is not None:

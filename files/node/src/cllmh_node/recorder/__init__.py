@@ -1,1 +1,1 @@
-"""The recorder: per camera a session, a ring, a watch for motion, a state machine and clips; one process for all."""
+"""The recorder: per camera a session, a ring, a watch for motion, a state machine and clips; one process per core."""

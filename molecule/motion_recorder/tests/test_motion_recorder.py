@@ -54,7 +54,7 @@ def test_a_process_that_dies_is_replaced_and_costs_its_own_cameras_a_short_gap(h
     shards = wait_for(lambda: status(host).get("shards"))
     assert len(shards) == min(int(host.check_output("nproc")), len(dvr[2]))
     killed = shards[0]
-    host.check_output("kill -KILL %s", killed["pid"])
+    host.check_output("kill -KILL %s", str(killed["pid"]))
 
     def replaced():
         now = status(host)["shards"][0]

@@ -259,6 +259,20 @@ def test_metrics_can_be_scraped(site: Site) -> None:
     assert "cllmh_disk_state 0" in lines
 
 
+def test_metrics_have_what_the_recorder_counts_for_each_camera(site: Site) -> None:
+    counters = {"frames": 250, "bytes": 5_000_000, "keyframes_looked_at": 10, "clips": 1, "gaps": 0, "sessions": 2}
+    camera = {"state": "recording", "counters": {**counters, "lag_s": 0.04, "look_at_every": 1}}
+    site.status_file.write_text(json.dumps({"at": "2026-01-02T03:04:05.000Z", "cameras": {"gate": camera, "old": {}}}))
+    lines = site.client(site.monitor()).get("/metrics").get_data(as_text=True).splitlines()
+    assert 'cllmh_camera_frames_total{camera="gate"} 250' in lines
+    assert "# TYPE cllmh_camera_frames_total counter" in lines
+    assert 'cllmh_camera_lag_seconds{camera="gate"} 0.04' in lines
+    assert 'cllmh_camera_state{camera="gate",state="recording"} 1' in lines
+    assert 'cllmh_camera_state{camera="gate",state="lost"} 0' in lines
+    assert 'cllmh_camera_decode_plan_info{camera="gate",plan="keyframes"} 1' in lines
+    assert not any(line.startswith('cllmh_camera_frames_total{camera="old"}') for line in lines)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -159,3 +159,25 @@ def test_a_camera_that_is_lost_and_back_leaves_no_second_unaccounted(tmp_path: P
     assert "unknown" not in recorder.kinds
     assert recorder.kinds.count("gap") == 1 + 1
     assert [gap.cause for gap in read_gaps(recorder.index)] == ["camera_lost", "camera_lost"]
+
+
+def test_under_overload_fewer_keyframes_are_looked_at_and_the_clip_is_whole_all_the_same(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, pre_roll_s=10)
+    recorder.pipeline.stride = 4
+    record(recorder, encode(tmp_path / "scene.mp4", play(70, Walk(40, 52))))
+    (clip,) = recorder.clips
+    assert clip.start - BEGINS_AT <= 40
+    assert clip.end - BEGINS_AT >= 52
+    assert frames_in(recorder) == pytest.approx((clip.end - clip.start) * FPS, abs=1)
+    assert recorder.pipeline.counters.frames == 70 * FPS
+    assert recorder.pipeline.counters.keyframes_looked_at < 40
+
+
+def test_a_camera_that_goes_off_while_it_is_lost_has_no_gap_for_the_time_it_is_off(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    recorder.pipeline.lost(CameraError("camera_lost", "gone"))
+    recorder.pipeline.off()
+    (gap,) = read_gaps(recorder.index)
+    assert gap.end is not None
+    recorder.pipeline.stop()
+    assert "unknown" not in recorder.kinds

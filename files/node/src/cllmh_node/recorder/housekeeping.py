@@ -22,8 +22,8 @@ from cllmh_node.recorder.time_line import LONGEST_HOLD_S
 
 logger = logging.getLogger(__name__)
 
-SPANS_EVERY_S = 5.0
-"""How often it is put down until when each camera is watched, in seconds."""
+SPANS_EVERY_S = 2.0
+"""How often it is put down until when each camera is watched, in seconds: so much of quiet time a kill takes."""
 
 TRUSTED_S = 600.0
 """A password that was right so long ago is taken to be right still, in seconds."""

@@ -183,7 +183,9 @@ class CameraPipeline:
         if self._state is not CameraState.OFF:
             self._end_video()
             self._state = CameraState.OFF
-        self._returned(now)
+            self._gap.close(self._line.at(now))
+            self.status = replace(self.status, error_cause=None, error_text=None)
+        self._span.move_on(self._line.at(now), "off")
         self._enter(CameraState.OFF, now)
 
     def mode(self, at: float) -> Mode:

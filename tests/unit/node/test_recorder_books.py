@@ -1,5 +1,6 @@
 """What the recorder puts down of a camera's time, and what gives way when there is too much to do."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from cllmh_node.clips.coverage import read_coverage
 from cllmh_node.clips.damage import set_aside_if_damaged
 from cllmh_node.clips.index import ClipIndex, ClipRow, GapRow, SpanRow
+from cllmh_node.recorder.ledger import Ledger
 from cllmh_node.recorder.overload import MOST_SKIPPED, OverloadRule
 from cllmh_node.recorder.plan import spread
 from cllmh_node.recorder.time_line import LONGEST_HOLD_S, StepDetector, TimeLine
@@ -58,6 +60,24 @@ def test_a_damaged_index_is_set_aside_and_a_well_one_is_left(tmp_path: Path, con
     assert aside is not None
     assert aside.exists()
     assert not path.exists()
+
+
+def test_an_index_that_is_damaged_while_it_is_used_is_noticed_and_a_full_disk_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    ledger = Ledger(ClipIndex(path), None)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path.write_bytes(b"garbage!" * 4096)
+    ledger.gap_opened(GapRow("gate", 1.0, None, "camera_lost"))
+    assert ledger.is_index_damaged
+
+    class Full(ClipIndex):
+        def open_gap(self, gap: GapRow) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    ledger = Ledger(Full(tmp_path / "full.db"), None)
+    ledger.gap_opened(GapRow("gate", 1.0, None, "camera_lost"))
+    assert not ledger.is_index_damaged
 
 
 def test_an_index_that_cannot_be_opened_is_not_taken_for_damaged(tmp_path: Path) -> None:

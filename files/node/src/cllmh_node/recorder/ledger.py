@@ -72,6 +72,8 @@ class Ledger:
         self._spool = spool
         self._waiting: deque[Callable[[], object]] = deque(maxlen=_MAX_WAITING)
         self._lock = threading.Lock()
+        self.is_index_damaged = False
+        """Whether nothing can be written any more until the index is built anew."""
 
     def clip_opened(self, camera: str, path: str, importance: Importance) -> None:
         """A file is being written."""
@@ -147,5 +149,9 @@ class Ledger:
                 while self._waiting:
                     self._waiting[0]()
                     self._waiting.popleft()
-            except sqlite3.DatabaseError as error:  # disk full, locked for long, damaged: with the next change again
+            except sqlite3.DatabaseError as error:  # disk full, or locked for long: with the next change again
+                if self.is_index_damaged:
+                    return
+                # Full and locked are OperationalErrors; what is none is a file that SQLite cannot read any more.
+                self.is_index_damaged = not isinstance(error, sqlite3.OperationalError)
                 event(logger, "index_write_failed", level=logging.ERROR, waiting=len(self._waiting), error=str(error))

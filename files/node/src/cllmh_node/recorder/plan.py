@@ -4,6 +4,9 @@ import json
 import os
 from dataclasses import asdict, dataclass
 
+INDEX_DAMAGED_CODE = 4
+"""Exit code of a shard that cannot use the index any more."""
+
 PLAN_VARIABLE = "CLLMH_RECORDER_PLAN_FD"
 """Environment variable with the number of the open file that holds the plan."""
 
@@ -21,6 +24,8 @@ class Plan:
     status_path: str
     language: str
     log_level: str
+    command: tuple[str, ...]
+    """What starts the recorder anew, when its index has to be built anew."""
 
 
 def spread(cameras: list[str], processes: int) -> tuple[tuple[str, ...], ...]:
@@ -42,4 +47,5 @@ def put_plan(plan: Plan) -> int:
 def get_plan(handle: int) -> Plan:
     """Read what `put_plan` wrote."""
     data = json.loads(os.pread(handle, os.fstat(handle).st_size, 0))
-    return Plan(**{**data, "shards": tuple(tuple(names) for names in data["shards"])})
+    shards = tuple(tuple(names) for names in data["shards"])
+    return Plan(**{**data, "shards": shards, "command": tuple(data["command"])})

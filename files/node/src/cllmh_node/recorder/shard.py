@@ -23,7 +23,7 @@ from cllmh_node.clips.index import ClipIndex
 from cllmh_node.log import event
 from cllmh_node.recorder.housekeeping import Housekeeper
 from cllmh_node.recorder.ledger import Ledger
-from cllmh_node.recorder.plan import get_plan
+from cllmh_node.recorder.plan import INDEX_DAMAGED_CODE, get_plan
 from cllmh_node.recorder.settings import CameraSettings, RecorderConfig
 from cllmh_node.reports import Spool
 
@@ -51,9 +51,8 @@ class Shard:
         spool = Spool(config.spool_dir) if config.spool_dir is not None else None
         self._index = ClipIndex(config.index_path)
         self._stopping = threading.Event()
-        self._keeper = Housekeeper(
-            config, self._index, Ledger(self._index, spool), self._stopping, shard=number, shards=shards
-        )
+        self._ledger = Ledger(self._index, spool)
+        self._keeper = Housekeeper(config, self._index, self._ledger, self._stopping, shard=number, shards=shards)
         self._threads = [self._keeper.thread_for(camera) for camera in cameras]
 
     def run(self, link: socket.socket) -> int:
@@ -70,6 +69,8 @@ class Shard:
     def _watch(self, link: socket.socket) -> int:
         """Start again what failed, and tell the supervisor of it, until it is time to stop."""
         while signal.sigtimedwait({signal.SIGTERM}, _TICK_S) is None:
+            if self._ledger.is_index_damaged:
+                return INDEX_DAMAGED_CODE
             now = time.monotonic()
             for number, thread in enumerate(self._threads):
                 if not thread.is_alive():

@@ -16,7 +16,7 @@ from typing import Any
 
 from cllmh_node import log
 from cllmh_node.log import event
-from cllmh_node.recorder.plan import PLAN_VARIABLE, Plan, get_plan
+from cllmh_node.recorder.plan import INDEX_DAMAGED_CODE, PLAN_VARIABLE, Plan, get_plan
 from cllmh_node.recorder.shard_process import ShardProcess
 from cllmh_node.systemd import notify, watchdog_interval_s
 
@@ -39,6 +39,8 @@ class Supervisor:
         self._status_path = Path(plan.status_path)
         self._shards = [ShardProcess(number, names, plan_file, lock) for number, names in enumerate(plan.shards)]
         self._is_ready = False
+        self.is_index_damaged = False
+        """Whether a shard could not use the index any more: then all must stop, and begin anew."""
         self._known: dict[str, dict[str, Any]] = {}
         self._written: tuple[object, ...] = ()
         self._next_file = 0.0
@@ -54,7 +56,7 @@ class Supervisor:
         cameras = sum(len(shard.cameras) for shard in self._shards)
         event(logger, "recorder_started", cameras=cameras, processes=len(self._shards))
         try:
-            while not self._is_told_to_stop(min(_TICK_S, watchdog_s)):
+            while not self._is_told_to_stop(min(_TICK_S, watchdog_s)) and not self.is_index_damaged:
                 for shard in self._shards:
                     self._watch(shard)
                 now = time.monotonic()
@@ -67,7 +69,8 @@ class Supervisor:
                         next_watchdog = now + watchdog_s
                 self._write_status_file()
         finally:
-            notify("STOPPING=1")
+            if not self.is_index_damaged:
+                notify("STOPPING=1")
             self._stop()
         event(logger, "recorder_stopped")
         return 0
@@ -87,6 +90,7 @@ class Supervisor:
         code = shard.ended()
         if code is not None:
             event(logger, "shard_ended", level=logging.ERROR, shard=shard.number, pid=pid, code=code)
+            self.is_index_damaged = self.is_index_damaged or code == INDEX_DAMAGED_CODE
         if shard.pid is None and time.monotonic() >= shard.start_at:
             shard.start()
 
@@ -152,7 +156,13 @@ def main() -> int:
     plan_file, lock = (int(number) for number in os.environ.pop(PLAN_VARIABLE).split(","))
     plan = get_plan(plan_file)
     log.setup(language=plan.language, level=plan.log_level)
-    return Supervisor(plan, plan_file, lock).run()
+    supervisor = Supervisor(plan, plan_file, lock)
+    code = supervisor.run()
+    if supervisor.is_index_damaged:
+        os.close(lock)  # or it would keep ourselves out
+        os.close(plan_file)
+        os.execv(plan.command[0], plan.command)  # noqa: S606
+    return code
 
 
 if __name__ == "__main__":

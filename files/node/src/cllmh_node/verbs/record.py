@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
         status_path=str(config.status_path),
         language=config.language,
         log_level=config.log_level,
+        command=(sys.executable, "-P", "-m", "cllmh_node", "record", "--config", str(args.config.absolute())),
     )
     os.environ[PLAN_VARIABLE] = f"{put_plan(plan)},{lock}"
     return _become_supervisor()

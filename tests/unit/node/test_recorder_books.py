@@ -73,7 +73,7 @@ def test_an_index_that_is_damaged_while_it_is_used_is_noticed_and_a_full_disk_is
 
     class Full(ClipIndex):
         def open_gap(self, gap: GapRow) -> None:
-            raise sqlite3.OperationalError("database or disk is full")
+            raise sqlite3.OperationalError(f"database or disk is full: {gap}")
 
     ledger = Ledger(Full(tmp_path / "full.db"), None)
     ledger.gap_opened(GapRow("gate", 1.0, None, "camera_lost"))

@@ -152,6 +152,6 @@ class Ledger:
             except sqlite3.DatabaseError as error:  # disk full, or locked for long: with the next change again
                 if self.is_index_damaged:
                     return
-                # Full and locked are OperationalErrors; what is none is a file that SQLite cannot read any more.
-                self.is_index_damaged = not isinstance(error, sqlite3.OperationalError)
+                # Full, locked and so on have classes of their own; a file that SQLite cannot read has not.
+                self.is_index_damaged = type(error) is sqlite3.DatabaseError
                 event(logger, "index_write_failed", level=logging.ERROR, waiting=len(self._waiting), error=str(error))

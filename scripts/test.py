@@ -96,6 +96,11 @@ def expect_no_secret(outputs: list[str], state: Path) -> None:
         raise StepFailedError("secrets")
 
 
+def prepare(run: Run) -> None:
+    """Install what is missing on this machine."""
+    run.step("Prepare this machine", sys.executable, "scripts/machine.py", "--tests")
+
+
 def roles(run: Run, names: list[str]) -> None:
     """Molecule, every role or the named ones, side by side on two labs: most of the time each waits for one machine."""
     known = {path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")} - {"default"}
@@ -135,7 +140,7 @@ def e2e(run: Run) -> None:
 def everything() -> Run:
     """All parts in turn, cheapest first."""
     run = Run(20)
-    run.step("Prepare this machine", sys.executable, "scripts/machine.py", "--tests")
+    prepare(run)
     jobs = [("unit tests", ["make", "test-unit"]), ("lint", ["make", "lint"])]
     run.count(run.steps.side_by_side("Unit tests and lint", jobs, [run.env, run.env]))
     run.playbook("Stage artifacts", "artifacts")
@@ -153,11 +158,13 @@ def main() -> int:
     part, *names = sys.argv[1:] or ["all"]
     try:
         if part == "roles":
-            run = Run(6)
+            run = Run(7)
+            prepare(run)
             run.playbook("Stage artifacts", "artifacts")
             roles(run, names)
         elif part == "e2e":
-            run = Run(9)
+            run = Run(10)
+            prepare(run)
             run.playbook("Stage artifacts", "artifacts")
             e2e(run)
         else:

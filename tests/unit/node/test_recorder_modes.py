@@ -1,5 +1,7 @@
 """Continuous recording, events that become one clip, clocks that are set, and the account of a camera's time."""
 
+import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -11,10 +13,12 @@ import pytest
 
 from cllmh_node.clips.coverage import read_coverage
 from cllmh_node.clips.index import ClipIndex, ClipRow, Mode, read_clips, read_gaps
+from cllmh_node.recorder.camera_thread import CameraThread
 from cllmh_node.recorder.ledger import Ledger
 from cllmh_node.recorder.pipeline import CameraPipeline
 from cllmh_node.recorder.settings import CameraSettings
 from cllmh_node.recorder.states import CameraState
+from cllmh_node.recorder.time_line import StepDetector
 from cllmh_node.rtsp.frame import EncodedFrame
 from cllmh_node.rtsp.session import CameraError
 from unit.node.scenes import BEGINS_AT, FPS, Camera, Walk, encode, play, playable_seconds
@@ -181,3 +185,37 @@ def test_a_camera_that_goes_off_while_it_is_lost_has_no_gap_for_the_time_it_is_o
     assert gap.end is not None
     recorder.pipeline.stop()
     assert "unknown" not in recorder.kinds
+
+
+def test_a_clock_that_is_set_is_one_gap_that_says_so_and_the_camera_is_back_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = encode(tmp_path / "scene.mp4", play(10))
+    recorder = Recorder(tmp_path)
+    stopping = threading.Event()
+    steps = iter([0.0] * 50 + [-3600.0] + [0.0] * 40)
+    sessions = []
+
+    class Session(contextlib.AbstractContextManager["Session"]):
+        def __init__(self, *_: object) -> None:
+            sessions.append(self)
+            self._camera = Camera(scene)
+            self.info = self._camera.info
+
+        def __exit__(self, *_: object) -> None:
+            """End."""
+
+        def frames(self, _: object) -> Iterator[EncodedFrame]:
+            yield from self._camera.frames()
+            stopping.set()
+
+    monkeypatch.setattr("cllmh_node.recorder.camera_thread.RtspSession", Session)
+    monkeypatch.setattr(StepDetector, "step_s", lambda _: next(steps, 0.0))
+    thread = CameraThread(recorder.settings, recorder.pipeline, stopping)
+    thread.start()
+    thread.join(20)
+    assert len(sessions) == 2
+    (gap,) = read_gaps(recorder.index)
+    assert gap.cause == "clock"
+    assert gap.start == pytest.approx(BEGINS_AT + 4.9)
+    assert gap.end is not None

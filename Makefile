@@ -30,6 +30,13 @@ test-roles: venv ## Each role on real machines: check, converge, idempotence, ve
 test-e2e: venv ## A fresh lab from bare machines to a person in front of the dashboard
 	@python3 scripts/test.py e2e
 
+.PHONY: bench bench-docs
+bench: venv ## Measure the recorder (NAME=recorder_scale for one, SHORT=1 to see that it works); build/bench/
+	@python3 scripts/machine.py --bench
+	PYTHONPATH=tests $(PY) -m bench $(if $(SHORT),--short) $(NAME)
+bench-docs: venv ## Write docs/benchmarks.md anew from build/bench/
+	PYTHONPATH=tests $(PY) -m bench --docs
+
 .PHONY: venv lock artifacts collection clean
 venv: .venv/.complete ## .venv with pinned Ansible, the test tools, cllmh-node and cllmh-hub
 .venv/.complete: requirements.txt requirements-dev.txt files/node/requirements.lock files/hub/requirements.lock files/node/pyproject.toml files/hub/pyproject.toml

@@ -24,7 +24,8 @@ PACKAGES = {
 }
 """Command -> Debian package that has it."""
 
-TEST_PACKAGES = {"chromium": "chromium", "syslog-ng": "syslog-ng-core", "logrotate": "logrotate"}
+TEST_PACKAGES = {"chromium": "chromium", "syslog-ng": "syslog-ng-core", "logrotate": "logrotate", "motion": "motion"}
+BENCH_PACKAGES = {"motion": "motion", "ffmpeg": "ffmpeg"}
 FILES = {
     "/usr/share/doc/opencv-doc/examples/data/vtest.avi": "opencv-doc",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
@@ -64,9 +65,8 @@ def check(index: int) -> None:
         raise Refused(done.stderr.strip().removeprefix("lab: "))
 
 
-def missing_packages(*, tests: bool) -> list[str]:
-    """Debian packages that are still to be installed."""
-    commands = {**PACKAGES, **(TEST_PACKAGES if tests else {})}
+def missing_packages(commands: dict[str, str]) -> list[str]:
+    """Debian packages that are still to be installed, so that `commands` can be run."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     wanted = {package for command, package in commands.items() if not shutil.which(command, path=path)}
     wanted |= {package for file, package in FILES.items() if not Path(file).exists()}
@@ -76,8 +76,12 @@ def missing_packages(*, tests: bool) -> list[str]:
 
 
 def main() -> int:
-    """Install what is missing: ``machine.py [--tests]``."""
-    packages = missing_packages(tests="--tests" in sys.argv)
+    """Install what is missing: ``machine.py [--tests | --bench]``."""
+    if "--bench" in sys.argv:
+        commands = BENCH_PACKAGES
+    else:
+        commands = {**PACKAGES, **(TEST_PACKAGES if "--tests" in sys.argv else {})}
+    packages = missing_packages(commands)
     if packages:
         env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         # A broken third-party list must not stop Debian's own packages from being found.

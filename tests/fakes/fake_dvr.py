@@ -11,6 +11,7 @@ Example: ``fake_dvr.py --port 554 --username admin --password-file PASSWORD --ve
 
 Faults for tests: ``--max-sessions`` (453 beyond it), ``--stall CHANNEL=SECONDS`` (the picture stops, the
 connection stays), ``--drop CHANNEL=SECONDS`` (the connection is cut), ``--silent`` (accepts, never answers).
+More of them, such as time stamps that jump, are other schedules of what is sent when: `schedules.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import heapq
 import hmac
 import logging
 import re
@@ -28,7 +30,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,12 +69,14 @@ class AccessUnit:
 
 @dataclass(frozen=True)
 class Footage:
-    """One encoded file, loaded whole: ``units`` in display order, ``parameters`` as SPS, PPS (VPS first)."""
+    """One encoded file, loaded whole: ``units`` in decoding order, ``parameters`` as SPS, PPS (VPS first)."""
 
     codec: str
     fps: float
     units: tuple[AccessUnit, ...]
     parameters: tuple[bytes, ...]
+    shifts: tuple[int, ...] = ()
+    """With B-frames: by how many pictures each unit is shown later than its place in the file says."""
 
     @classmethod
     def load(cls, path: Path, fps: float) -> Footage:
@@ -131,6 +135,57 @@ def packetise(codec: str, nal: bytes) -> list[bytes]:
     return [head + bytes([mark | kind]) + piece for mark, piece in zip(marks, pieces, strict=True)]
 
 
+@dataclass(frozen=True)
+class Audio:
+    """A sound track: RTP payloads that are sent in a loop, each of ``ticks`` of the RTP clock."""
+
+    payload_type: int
+    clock_hz: int
+    ticks: int
+    payloads: tuple[bytes, ...]
+    attributes: tuple[str, ...] = ()
+    """Lines of the description: ``rtpmap`` and ``fmtp`` of a dynamic payload type."""
+
+
+PCMA = Audio(8, 8000, 160, (b"\xd5" * 160,))
+"""Silence in G.711 A-law, 20 ms a packet (RFC 3551)."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is sent at the unix time ``due``: a picture (track 0) or some sound (track 1)."""
+
+    due: float
+    stamp: int
+    payloads: tuple[bytes, ...]
+    track: int = 0
+
+
+Schedule = Callable[[Footage], Iterator[Sample]]
+
+
+def on_the_time_line(footage: Footage, now: float | None = None) -> Iterator[Sample]:
+    """Yield the loop from the next keyframe on, for ever, at the shared time line."""
+    units, fps = footage.units, footage.fps
+    at = int((time.time() if now is None else now) * fps) + 1  # pictures since 1970: the same for every client
+    while not units[at % len(units)].keyframe:
+        at += 1
+    first = at
+    while True:
+        shown = at - first + (footage.shifts[at % len(units)] if footage.shifts else 0)
+        yield Sample(at / fps, round(shown * CLOCK_HZ / fps), units[at % len(units)].payloads)
+        at += 1
+
+
+def sound(audio: Audio, now: float) -> Iterator[Sample]:
+    """Yield the sound from the unix time ``now`` on, for ever."""
+    number = 0
+    while True:
+        payload = audio.payloads[number % len(audio.payloads)]
+        yield Sample(now + number * audio.ticks / audio.clock_hz, number * audio.ticks, (payload,), 1)
+        number += 1
+
+
 @dataclass
 class FakeDvr:
     """What the DVR offers and how it misbehaves; ``channels`` maps (channel, is sub-stream) to footage."""
@@ -145,13 +200,17 @@ class FakeDvr:
     stall_after_s: dict[int, float] = field(default_factory=dict)
     drop_after_s: dict[int, float] = field(default_factory=dict)
     silent: bool = False
+    audio: Audio | None = None
+    schedules: dict[int, Schedule] = field(default_factory=dict)
+    sender_reports: bool = True
+    rtcp_keeps_alive: bool = True
     connections: set[Session] = field(default_factory=set)
     sessions: set[Session] = field(default_factory=set)
     requests: list[str] = field(default_factory=list)
 
     def find(self, url: str) -> tuple[int, Footage] | None:
         """Return (channel, footage) of an RTSP URL in this vendor's spelling, or None."""
-        path = re.sub(r"^rtsp://[^/]*", "", re.sub(r"(/|/trackID=\d+)$", "", url))
+        path = re.sub(r"^rtsp://[^/]*", "", re.sub(r"(/|/trackID=\d)$", "", url))
         for vendor, pattern in PATHS.items():
             match = pattern.match(path) if self.vendor in (vendor, "any") else None
             if match:
@@ -167,7 +226,7 @@ class FakeDvr:
 
 @dataclass(eq=False)
 class Session:
-    """One client connection, with at most one playing stream."""
+    """One client connection, with at most one playing stream (and its sound)."""
 
     dvr: FakeDvr
     reader: asyncio.StreamReader
@@ -175,7 +234,8 @@ class Session:
     name: str = field(default_factory=lambda: secrets.token_hex(8))
     nonce: str = field(default_factory=lambda: secrets.token_hex(16))
     stream: tuple[int, Footage] | None = None
-    rtp_channel: int = 0
+    rtp_channels: dict[int, int] = field(default_factory=dict)
+    asked_at: float = field(default_factory=time.monotonic)
     task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -184,13 +244,15 @@ class Session:
         self.dvr.connections.add(self)
         try:
             while True:
-                async with asyncio.timeout(self.dvr.session_timeout_s):
+                async with asyncio.timeout(self.asked_at + self.dvr.session_timeout_s - time.monotonic()):
                     head = await self.reader.readexactly(1)
                     if head == b"$":  # interleaved RTCP of the client: a sign of life, nothing more
                         size = struct.unpack(">xH", await self.reader.readexactly(3))[0]
                         await self.reader.readexactly(size)
+                        self.asked_at = time.monotonic() if self.dvr.rtcp_keeps_alive else self.asked_at
                         continue
                     text = head + await self.reader.readuntil(b"\r\n\r\n")
+                self.asked_at = time.monotonic()
                 if self.dvr.silent:
                     continue
                 request, *lines = text.decode("utf-8", "replace").rstrip().split("\r\n")
@@ -233,7 +295,7 @@ class Session:
         if method == "DESCRIBE":
             found = self.dvr.find(url)
             lines = ["Content-Type: application/sdp", f"Content-Base: {url}/"]
-            return (200, lines, sdp(found[1])) if found else (404, [], "")
+            return (200, lines, sdp(found[1], self.dvr.audio)) if found else (404, [], "")
         if method == "SETUP":
             return self.setup(url, headers.get("transport", ""))
         if self not in self.dvr.sessions or headers.get("session", "").split(";")[0] != self.name:
@@ -246,17 +308,20 @@ class Session:
         found = self.dvr.find(url)
         if found is None:
             return 404, [], ""
-        if self.stream:
+        named = re.search(r"/trackID=([01])$", url)
+        track = int(named[1]) if named else 0
+        if track in self.rtp_channels:
             return 455, [], ""
         if "TCP" not in transport.upper():
             return 461, [], ""
-        if len(self.dvr.sessions) >= self.dvr.max_sessions:
+        if self not in self.dvr.sessions and len(self.dvr.sessions) >= self.dvr.max_sessions:
             return 453, [], ""
         match = re.search(r"interleaved=(\d{1,3})", transport)
-        self.rtp_channel = min(int(match[1]), 254) if match else 0
+        self.rtp_channels[track] = min(int(match[1]), 254) if match else 2 * track
         self.stream = found
         self.dvr.sessions.add(self)
-        line = f"Transport: RTP/AVP/TCP;unicast;interleaved={self.rtp_channel}-{self.rtp_channel + 1}"
+        channels = f"{self.rtp_channels[track]}-{self.rtp_channels[track] + 1}"
+        line = f"Transport: RTP/AVP/TCP;unicast;interleaved={channels}"
         return 200, [line, f"Session: {self.name};timeout={self.dvr.session_timeout_s}"], ""
 
     def challenge(self) -> str:
@@ -298,60 +363,82 @@ class Session:
         self.writer.write(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
 
     async def play(self) -> None:
-        """Send the stream on the shared time line until the client leaves or a fault is due."""
+        """Send what the schedule says until the client leaves or a fault is due."""
         assert self.stream is not None
         channel, footage = self.stream
-        units, fps = footage.units, footage.fps
-        at = int(time.time() * fps) + 1  # pictures since 1970: the same for every client
-        while not units[at % len(units)].keyframe:
-            at += 1
-        first, began, reported = at, time.monotonic(), 0.0
-        ssrc, sequence, offset = secrets.randbits(32), secrets.randbits(16), secrets.randbits(32)
+        began = time.monotonic()
+        tracks = {number: Track(at) for number, at in self.rtp_channels.items()}
         stall_s, drop_s = self.dvr.stall_after_s.get(channel, 1e9), self.dvr.drop_after_s.get(channel, 1e9)
-        packets = octets = 0
+        samples = self.dvr.schedules.get(channel, on_the_time_line)(footage)
+        if self.dvr.audio is not None and 1 in tracks:
+            samples = heapq.merge(samples, sound(self.dvr.audio, time.time()), key=lambda sample: sample.due)
         with contextlib.suppress(ConnectionError):
-            while True:
-                await asyncio.sleep(max(0.0, at / fps - time.time()))
+            for sample in samples:
+                await asyncio.sleep(max(0.0, sample.due - time.time()))
                 played_s = time.monotonic() - began
                 if played_s > drop_s:
                     self.writer.transport.abort()
                     return
                 if played_s > stall_s:
                     return
-                stamp = (round((at - first) * CLOCK_HZ / fps) + offset) & 0xFFFFFFFF
-                out = []
-                if not packets or played_s - reported >= SENDER_REPORT_S:
-                    out.append(self.sender_report(ssrc, at / fps, stamp, packets, octets))
-                    reported = played_s
-                payloads = units[at % len(units)].payloads
-                for number, payload in enumerate(payloads, 1):
-                    marker = 0x80 if number == len(payloads) else 0
-                    head = struct.pack(">BBHII", 0x80, PAYLOAD_TYPE | marker, sequence & 0xFFFF, stamp, ssrc)
-                    out += [struct.pack(">cBH", b"$", self.rtp_channel, 12 + len(payload)), head, payload]
-                    sequence, packets, octets = sequence + 1, packets + 1, octets + len(payload)
-                self.writer.write(b"".join(out))
+                kind = self.dvr.audio.payload_type if self.dvr.audio and sample.track else PAYLOAD_TYPE
+                self.writer.write(tracks[sample.track].packets(sample, kind, reports=self.dvr.sender_reports))
                 try:
                     await asyncio.wait_for(self.writer.drain(), SLOW_CLIENT_S)
                 except TimeoutError:
                     LOG.info("cut a client that does not read")
                     self.writer.transport.abort()
                     return
-                at += 1
 
-    def sender_report(self, ssrc: int, unix: float, stamp: int, packets: int, octets: int) -> bytes:
+
+@dataclass
+class Track:
+    """One RTP stream of a session, interleaved in the connection as ``channel`` and, its RTCP, ``channel + 1``."""
+
+    channel: int
+    ssrc: int = field(default_factory=lambda: secrets.randbits(32))
+    sequence: int = field(default_factory=lambda: secrets.randbits(16))
+    offset: int = field(default_factory=lambda: secrets.randbits(32))
+    sent: int = 0
+    octets: int = 0
+    reported: float = -1e9
+
+    def packets(self, sample: Sample, kind: int, *, reports: bool) -> bytes:
+        """Return a sample's RTP packets, after a sender report when one is due."""
+        stamp = (sample.stamp + self.offset) & 0xFFFFFFFF
+        out = []
+        if reports and abs(sample.due - self.reported) >= SENDER_REPORT_S:
+            out.append(self.sender_report(sample.due, stamp))
+            self.reported = sample.due
+        for number, payload in enumerate(sample.payloads, 1):
+            marker = 0x80 if number == len(sample.payloads) else 0
+            head = struct.pack(">BBHII", 0x80, kind | marker, self.sequence & 0xFFFF, stamp, self.ssrc)
+            out += [struct.pack(">cBH", b"$", self.channel, 12 + len(payload)), head, payload]
+            self.sequence, self.sent, self.octets = self.sequence + 1, self.sent + 1, self.octets + len(payload)
+        return b"".join(out)
+
+    def sender_report(self, unix: float, stamp: int) -> bytes:
         """RTCP SR (RFC 3550, 6.4.1), interleaved: which wall clock time belongs to which RTP time."""
         seconds = int(unix)
-        values = (seconds + NTP_EPOCH_OFFSET_S, int((unix - seconds) * 2**32), stamp, packets, octets & 0xFFFFFFFF)
-        report = struct.pack(">BBHIIIIII", 0x80, 200, 6, ssrc, *values)
-        return struct.pack(">cBH", b"$", self.rtp_channel + 1, len(report)) + report
+        values = (
+            seconds + NTP_EPOCH_OFFSET_S,
+            int((unix - seconds) * 2**32),
+            stamp,
+            self.sent,
+            self.octets & 0xFFFFFFFF,
+        )
+        report = struct.pack(">BBHIIIIII", 0x80, 200, 6, self.ssrc, *values)
+        return struct.pack(">cBH", b"$", self.channel + 1, len(report)) + report
 
 
-def sdp(footage: Footage) -> str:
-    """Describe one video track, the way DVRs do."""
+def sdp(footage: Footage, audio: Audio | None) -> str:
+    """Describe a video track, and a sound track if there is one, the way DVRs do."""
     lines = ["v=0", "o=- 0 0 IN IP4 0.0.0.0", "s=Media Server", "c=IN IP4 0.0.0.0", "t=0 0", "a=control:*"]
     lines += [f"m=video 0 RTP/AVP {PAYLOAD_TYPE}", "a=control:trackID=0", f"a=framerate:{footage.fps:.6f}"]
     lines += [f"a=rtpmap:{PAYLOAD_TYPE} {footage.codec}/{CLOCK_HZ}"]
     lines += [f"a=fmtp:{PAYLOAD_TYPE} {footage.format_parameters()}", "a=recvonly"]
+    if audio:
+        lines += [f"m=audio 0 RTP/AVP {audio.payload_type}", "a=control:trackID=1", *audio.attributes, "a=recvonly"]
     return "\r\n".join(lines) + "\r\n"
 
 

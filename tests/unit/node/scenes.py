@@ -83,7 +83,7 @@ class Camera:
 
     def frames(self) -> Iterator[EncodedFrame]:
         """All frames of the file."""
-        for packet in self._container.demux(self.info.template):
+        for packet in self._container.demux(video=0):
             if packet.size and packet.pts is not None:
                 at = self._begins_at + packet.pts * float(self.info.time_base)
                 yield EncodedFrame(

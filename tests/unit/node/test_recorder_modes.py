@@ -197,10 +197,12 @@ def test_a_clock_that_is_set_is_one_gap_that_says_so_and_the_camera_is_back_at_o
     sessions = []
 
     class Session(contextlib.AbstractContextManager["Session"]):
-        def __init__(self, *_: object) -> None:
+        def __init__(self, *_: object, with_audio: bool) -> None:
+            assert with_audio
             sessions.append(self)
             self._camera = Camera(scene)
             self.info = self._camera.info
+            self.dropped_audio = None
 
         def __exit__(self, *_: object) -> None:
             """End."""

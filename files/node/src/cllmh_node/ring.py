@@ -53,8 +53,8 @@ class PacketRing:
                 yield from gop
 
     def last_gops(self, count: int) -> list[EncodedFrame]:
-        """Return the frames of the last `count` GOPs, the unfinished one included."""
-        return [frame for gop in list(self._gops)[-count:] for frame in gop]
+        """Return the pictures of the last `count` GOPs, the unfinished one included."""
+        return [frame for gop in list(self._gops)[-count:] for frame in gop if not frame.is_audio]
 
     def clear(self) -> None:
         """Forget everything: after a break nothing older joins what comes."""

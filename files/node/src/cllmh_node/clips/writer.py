@@ -60,6 +60,11 @@ class ClipWriter:
         self._stream = self._container.add_stream_from_template(info.template)
         self._stream.codec_context.extradata = info.extradata or None
         self._stream.codec_context.width, self._stream.codec_context.height = info.width, info.height
+        self._audio = info.audio
+        if info.audio is not None:
+            self._sound = self._container.add_stream_from_template(info.audio.template)
+        self._audio_shift: int | None = None
+        self._audio_dts = -1
 
     @property
     def seconds(self) -> float:
@@ -68,6 +73,9 @@ class ClipWriter:
 
     def write(self, frame: EncodedFrame) -> None:
         """Add a frame; the first one must be a keyframe."""
+        if frame.is_audio:
+            self._write_audio(frame)
+            return
         if not self.frames:
             self._first_pts = frame.pts
         # Cameras repeat time stamps now and then; a file's must increase.
@@ -84,6 +92,23 @@ class ClipWriter:
         self._last_dts = dts
         self._end_pts = max(self._end_pts, pts + self._frame_ticks)
         self.frames += 1
+
+    def _write_audio(self, frame: EncodedFrame) -> None:
+        """Add some sound, which has a clock of its own: the first piece begins when it was taken."""
+        if self._audio is None or not self.frames:
+            return
+        if self._audio_shift is None:
+            offset_s = frame.at - self.start
+            if offset_s < 0:  # before the first picture
+                return
+            self._audio_shift = round(offset_s / self._audio.time_base) - frame.pts
+        packet = av.Packet(frame.data)
+        self._audio_dts = max(frame.pts + self._audio_shift, self._audio_dts + 1)
+        packet.pts = packet.dts = self._audio_dts
+        packet.time_base = self._audio.time_base
+        packet.is_keyframe = True
+        packet.stream = self._sound
+        self._container.mux_one(packet)
 
     def close(self) -> ClosedClip:
         """Finish the file and sync it."""

@@ -1,15 +1,19 @@
 """The thread of one camera: connect, feed the pipeline, and when the camera is lost try again, ever more slowly."""
 
+import logging
 import threading
 import time
 from random import SystemRandom
 
 from cllmh_node.config import ConfigError, read_secret
+from cllmh_node.log import event
 from cllmh_node.recorder.auth_gate import AUTH_RETRY_S, AuthGate
 from cllmh_node.recorder.pipeline import CameraPipeline
 from cllmh_node.recorder.settings import CameraSettings
 from cllmh_node.recorder.time_line import StepDetector
 from cllmh_node.rtsp.session import CameraError, RtspSession
+
+logger = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 30.0
@@ -54,6 +58,7 @@ class CameraThread(threading.Thread):
         """Monotonic time of the latest sign of life, in seconds."""
         self._mode_asked_at = 0.0
         self._is_off = False
+        self._has_clip_audio = True
 
     def run(self) -> None:
         """Record until told to stop."""
@@ -99,7 +104,7 @@ class CameraThread(threading.Thread):
             self.alive_at = time.monotonic()
         self.alive_at = time.monotonic()
         try:
-            session = RtspSession(address, password)
+            session = RtspSession(address, password, with_audio=self.settings.audio and self._has_clip_audio)
         except CameraError as error:
             self._gate.failed(address, error)
             raise
@@ -112,6 +117,10 @@ class CameraThread(threading.Thread):
 
     def _feed(self, session: RtspSession) -> None:
         steps = StepDetector()
+        if session.dropped_audio is not None:
+            # Not asked for any more in later sessions: it would cost the DVR bandwidth for nothing.
+            self._has_clip_audio = False
+            event(logger, "audio_dropped", camera=self.settings.name, codec=session.dropped_audio)
         self.pipeline.connected(session.info)
         for frame in session.frames(self._is_to_end):
             step_s = steps.step_s()

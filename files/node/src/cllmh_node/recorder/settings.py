@@ -75,6 +75,9 @@ class CameraSettings(StrictModel):
     ring_max_bytes: Annotated[int, Field(ge=1_000_000)] = 33_554_432
     """Memory for the encoded frames before the motion, in bytes."""
 
+    audio: bool = True
+    """Whether clips have the camera's sound, where it is AAC; other sound is left out."""
+
     motion: MotionSettings = MotionSettings()
     """What counts as motion for this camera."""
 

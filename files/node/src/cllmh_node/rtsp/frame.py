@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
+
+
+def _holder() -> av.container.OutputContainer:
+    """Return a file that is never written. A stream of it stays; one of a session that was closed is freed memory."""
+    return av.open(io.BytesIO(), "w", format="mp4")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +28,14 @@ class AudioInfo:
     """Seconds of one tick of an audio frame's `pts`."""
 
     template: av.AudioStream
-    """The opened stream: what a file's track needs to know."""
+    """What a file's track needs to know; it outlives the session."""
+
+    @classmethod
+    def of(cls, stream: av.AudioStream) -> AudioInfo:
+        """Describe an opened stream."""
+        assert stream.time_base is not None
+        template = _holder().add_stream_from_template(stream)
+        return cls(stream.codec_context.name, stream.codec_context.sample_rate, stream.time_base, template)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +58,7 @@ class StreamInfo:
     """Seconds of one tick of a video frame's `pts`."""
 
     template: av.VideoStream
-    """The opened stream: codec and time base for a file's track. Its parameter sets and size may be out of date."""
+    """Codec and time base for a file's track; it outlives the session. Its parameter sets and size may be old."""
 
     extradata: bytes
     """Parameter sets (SPS, PPS, for H.265 VPS too) as Annex B or avcC/hvcC; empty when they come in-band only."""
@@ -60,7 +73,8 @@ class StreamInfo:
         assert stream.time_base is not None  # RTP and files have a clock
         fps = float(stream.average_rate) if stream.average_rate else None
         extradata = context.extradata or b""
-        return cls(context.name, context.width, context.height, fps, stream.time_base, stream, extradata, audio)
+        template = _holder().add_stream_from_template(stream)
+        return cls(context.name, context.width, context.height, fps, stream.time_base, template, extradata, audio)
 
     def changed(self, extradata: bytes, width: int, height: int) -> StreamInfo:
         """Return the description of the same stream with other parameter sets."""

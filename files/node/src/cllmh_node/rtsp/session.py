@@ -17,16 +17,19 @@ import av.error
 from av.packet import Packet
 
 from cllmh_node.rtsp.address import CameraAddress
-from cllmh_node.rtsp.frame import EncodedFrame, StreamInfo
-from cllmh_node.rtsp.wall_clock import JUMP_S, WallClock
+from cllmh_node.rtsp.frame import AudioInfo, EncodedFrame, StreamInfo
+from cllmh_node.rtsp.parameter_sets import ParameterSets, parameter_sets, picture_of, to_extradata
+from cllmh_node.rtsp.track import Track
 
 OPEN_TIMEOUT_S = 10.0
+CLIP_AUDIO_CODECS = ("aac",)
+"""Sound that FFmpeg writes into an MP4 and browsers play; G.711 fits into none."""
+
 STALL_S = 5.0
 """A stream that sends nothing for so long is lost."""
 
 _READ_SLICE_S = 1.5  # how often a waiting read looks whether it shall stop
 _WAITED_S = 0.010  # a read that took longer waited for the network: its frame is fresh
-_MAX_BACKLOG = 1000
 
 Cause = Literal["camera_lost", "auth_failed", "network", "overload", "clock"]
 
@@ -43,15 +46,17 @@ class CameraError(Exception):
 class RtspSession:
     """An open session; a context manager. `frames` yields until the camera is lost or the caller wants to stop."""
 
-    def __init__(self, address: CameraAddress, password: str | None) -> None:
+    def __init__(self, address: CameraAddress, password: str | None, *, with_audio: bool = False) -> None:
         """Connect, or raise CameraError."""
         self._address = address
         options = {
             "rtsp_transport": "tcp",
-            # Sound is not recorded; a second track would cost the DVR bandwidth, and bends the time stamps.
-            "allowed_media_types": "video",
+            # Where sound is not wanted its track is not asked for: it would cost the DVR bandwidth.
+            "allowed_media_types": "video+audio" if with_audio else "video",
             # The frame rate is in the session's description; measuring it would cost seconds at each connect.
             "fpsprobesize": "2",
+            # Where the time stamps stand still FFmpeg probes by bytes only: not by more than a few seconds of them.
+            "probesize": "2000000",
         }
         try:
             url = address.url(password)
@@ -65,7 +70,16 @@ class RtspSession:
             self._container.close()
             raise CameraError("camera_lost", "it offers no video")
         stream = self._container.streams.video[0]
-        self.info = StreamInfo.of(stream)
+        sound = next(iter(self._container.streams.audio), None)
+        self.dropped_audio: str | None = None
+        """The codec of sound that clips cannot hold."""
+        if sound is not None and sound.codec_context.name not in CLIP_AUDIO_CODECS:
+            self.dropped_audio = sound.codec_context.name
+            sound = None
+        self.info = StreamInfo.of(stream, None if sound is None else AudioInfo.of(sound))
+        self._tracks = {stream.index: Track(stream)}
+        if sound is not None:
+            self._tracks[sound.index] = Track(sound)
 
     def __enter__(self) -> RtspSession:
         return self
@@ -80,71 +94,58 @@ class RtspSession:
     def frames(self, stopping: Callable[[], bool]) -> Iterator[EncodedFrame]:
         """Yield frames until `stopping()` is true; raise CameraError when the camera is lost.
 
-        `stopping` is asked at each frame and, while none comes, every 1.5 s.
+        `stopping` is asked at each frame and, while none comes, every 1.5 s. Where the camera changes its parameter
+        sets, `info` becomes another object and so do the frames'.
         """
-        base_s = float(self.info.time_base)
-        last_pts: int | None = None
-        clock: WallClock | None = None
-        backlog: list[tuple[Packet[av.VideoStream], int]] = []
-        for packet, pts, waited_s in self._stamped(stopping):
-            if last_pts is not None and abs(pts - last_pts) * base_s > JUMP_S:
-                raise CameraError("camera_lost", f"its time stamps jump by {(pts - last_pts) * base_s:.0f} s")
-            last_pts = pts
-            arrived_at = time.time()
-            if clock is not None:
-                clock.observe(pts * base_s, arrived_at)
-                yield self._encoded(packet, pts, clock.at(pts * base_s))
-                continue
-            # What arrived while FFmpeg was probing comes in one burst. The first frame that had to be waited for
-            # tells the time, also of those before it.
-            backlog.append((packet, pts))
-            if waited_s >= _WAITED_S or len(backlog) >= _MAX_BACKLOG:
-                clock = WallClock(pts * base_s, arrived_at)
-                for earlier, earlier_pts in backlog:
-                    yield self._encoded(earlier, earlier_pts, clock.at(earlier_pts * base_s))
-                backlog.clear()
-
-    def _encoded(self, packet: Packet[av.VideoStream], pts: int, at: float) -> EncodedFrame:
-        dts = pts if packet.dts is None else packet.dts
-        return EncodedFrame(bytes(packet), pts, dts, packet.is_keyframe, at, self.info)
-
-    def _stamped(self, stopping: Callable[[], bool]) -> Iterator[tuple[Packet[av.VideoStream], int, float]]:
-        """Yield (packet, its time stamp, how long it was waited for).
-
-        FFmpeg's parser gives the session's first frame, a keyframe, without its time stamp: it is counted back.
-        """
-        unstamped: list[tuple[Packet[av.VideoStream], float]] = []
-        last_pts: int | None = None
+        sets = parameter_sets(self.info.codec, self.info.extradata)
+        is_live = False
         for packet, waited_s in self._packets(stopping):
-            ticks = packet.duration or round(1 / ((self.info.fps or 25.0) * float(self.info.time_base)))
-            if packet.pts is not None:
-                for back, (earlier, earlier_waited_s) in zip(range(len(unstamped), 0, -1), unstamped, strict=True):
-                    yield earlier, packet.pts - back * ticks, earlier_waited_s
-                unstamped.clear()
-                last_pts = packet.pts
-                yield packet, last_pts, waited_s
-            elif last_pts is None:
-                unstamped.append((packet, waited_s))
-            else:
-                last_pts += ticks
-                yield packet, last_pts, waited_s
+            # What arrived while FFmpeg was probing comes in one burst; the first packet that had to be waited for
+            # tells the time, also of those before it.
+            is_live = is_live or waited_s >= _WAITED_S
+            track = self._tracks[packet.stream.index]
+            for stamped in track.put(packet, is_live=is_live):
+                data = bytes(stamped.packet)
+                is_keyframe = stamped.packet.is_keyframe and not track.is_audio
+                if is_keyframe:
+                    sets = self._follow(sets, data)
+                yield EncodedFrame(
+                    data, stamped.pts, stamped.dts, is_keyframe, stamped.at, self.info, is_audio=track.is_audio
+                )
 
-    def _packets(self, stopping: Callable[[], bool]) -> Iterator[tuple[Packet[av.VideoStream], float]]:
+    def _follow(self, sets: ParameterSets, keyframe: bytes) -> ParameterSets:
+        """Return the parameter sets that hold from a keyframe on; when they are others, the stream has changed."""
+        latest = sets | parameter_sets(self.info.codec, keyframe)
+        if latest == sets:
+            return sets
+        picture = picture_of(self.info.codec, latest)
+        if picture is None:  # broken ones: what was known still holds
+            return sets
+        self.info = self.info.changed(to_extradata(latest), picture.width, picture.height)
+        return latest
+
+    def _packets(self, stopping: Callable[[], bool]) -> Iterator[tuple[Packet[av.stream.Stream], float]]:
         """Yield (packet, how long it was waited for in seconds)."""
-        silent_since = time.monotonic()
+        heard_at = time.monotonic()
+        seen_at = heard_at
+        streams = [track.stream for track in self._tracks.values()]
         while not stopping():
             try:
-                for packet in self._container.demux(self.info.template):
+                for packet in self._container.demux(streams):
                     now = time.monotonic()
                     if packet.size:
-                        yield packet, now - silent_since
+                        yield packet, now - heard_at
+                        if packet.stream.type == "video":
+                            seen_at = time.monotonic()
                     if stopping():
                         return
                     # Not `now`: while the caller worked on the packet nobody waited for the camera.
-                    silent_since = time.monotonic()
+                    heard_at = time.monotonic()
+                    if heard_at - seen_at >= STALL_S:
+                        raise CameraError("camera_lost", f"no picture for {STALL_S:.0f} s, only sound")
                 raise CameraError("camera_lost", "it ended the session")
             except av.error.ExitError:  # the read slice is over
-                if time.monotonic() - silent_since >= STALL_S - 0.1:
+                if time.monotonic() - seen_at >= STALL_S - 0.1:
                     raise CameraError("camera_lost", f"no picture for {STALL_S:.0f} s") from None
             except (av.error.FFmpegError, OSError) as error:
                 raise explain(error, self._address) from None

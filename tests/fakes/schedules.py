@@ -1,0 +1,40 @@
+"""What a camera can do with its time stamps and its stream: schedules for the simulated DVR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+from fakes.fake_dvr import CLOCK_HZ, Footage, Sample, Schedule, on_the_time_line
+
+
+def jumping(after: int, by_s: float) -> Schedule:
+    """After so many pictures the camera's clock jumps by so many seconds."""
+
+    def schedule(footage: Footage) -> Iterator[Sample]:
+        for number, sample in enumerate(on_the_time_line(footage)):
+            yield replace(sample, stamp=sample.stamp + (round(by_s * CLOCK_HZ) if number >= after else 0))
+
+    return schedule
+
+
+def without_a_clock(footage: Footage) -> Iterator[Sample]:
+    """Every picture has the same time stamp."""
+    for sample in on_the_time_line(footage):
+        yield replace(sample, stamp=0)
+
+
+def changing_to(other: Footage, after: int) -> Schedule:
+    """After so many pictures the camera sends other footage, from its next keyframe on, in the same session."""
+
+    def schedule(footage: Footage) -> Iterator[Sample]:
+        first = None
+        for sample in islice(on_the_time_line(footage), after):
+            first = first or sample
+            yield sample
+        assert first is not None
+        for later in on_the_time_line(other, sample.due):
+            yield replace(later, stamp=round((later.due - first.due) * CLOCK_HZ))
+
+    return schedule

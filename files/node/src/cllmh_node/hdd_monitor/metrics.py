@@ -60,7 +60,7 @@ def _recorder_lines(recorder: RecorderStatus | None) -> Iterator[str]:
         yield from _per_camera(recorder, metric, text, partial(_counter, key=key), kind)
     yield from _head("cllmh_camera_decode_plan_info", "What is decoded of the camera while nothing moves.")
     for name, camera in recorder.cameras.items():
-        plan = str(camera.get("counters", {}).get("decode_plan", "keyframes"))
+        plan = str(camera.get("decode_plan") or "keyframes")
         yield f'cllmh_camera_decode_plan_info{{camera="{_escaped(name)}",plan="{_escaped(plan)}"}} 1'
 
 

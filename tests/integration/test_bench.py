@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from bench import recorder_kill, recorder_scale, recorder_vs_motion
+from bench import recorder_kill, recorder_scale, recorder_soak, recorder_vs_motion
 from bench.harness import VTEST
 
 pytestmark = pytest.mark.skipif(
@@ -28,3 +28,11 @@ def test_after_ten_kills_all_files_play_and_the_index_is_right() -> None:
 def test_the_recorder_finds_what_motion_finds_and_what_it_does_not() -> None:
     result = recorder_vs_motion.run(short=True)
     assert result.value("recall_ours") == 1.0
+
+
+def test_a_minute_of_faults_leaves_no_second_unaccounted_and_no_gap_without_its_cause() -> None:
+    result = recorder_soak.run(short=True)
+    assert (result.value("faults") or 0) >= 6
+    names = ("camera_seconds_unaccounted", "faults_without_a_gap", "gaps_with_another_cause", "recorder_died")
+    assert [result.value(name) for name in names] == [0, 0, 0, 0]
+    assert (result.value("threads_grown") or 0) <= 2

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "bench"
 CACHE = ROOT / "build" / "bench-footage"
-MEDIA = ROOT.parent / "shared" / "media"
+MEDIA = Path(os.environ.get("CLLMH_MEDIA", ROOT.parent / "shared" / "media"))
 """Real clips with hand-marked truth that not every machine has; benchmarks say so where they are absent."""
 
 VTEST = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")

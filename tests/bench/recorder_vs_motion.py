@@ -254,8 +254,7 @@ def summarise(
     by_length(result, totals)
     result.notes += [
         "false minutes: recordings in which no event is; kept_over_needed tells of what is kept around events",
-        "Motion keeps its default event_gap of 60 s, so one recording spans events that are closer; tuned: "
-        "threshold 0.5 % of the pixels, event_gap 10 s",
+        "tuned: threshold 0.5 % of the pixels, event_gap 10 s; all else of Motion as Debian has it",
     ]
 
 

@@ -237,3 +237,12 @@ def test_a_stream_that_changes_in_mid_visit_goes_on_in_a_new_clip_without_a_hole
     for clip in (first, second):
         path = recorder.recordings / clip.path
         assert playable_seconds(path) == pytest.approx(clip.end - clip.start, abs=0.2)
+
+
+def test_a_pre_roll_that_did_not_fit_into_memory_is_a_gap_that_says_so(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, pre_roll_s=20, ring_max_bytes=1_000_000)
+    clip = recorder.watch(scene(tmp_path, 40, Walk(25, 32), noise=12.0)).stop()[0]
+    (gap,) = recorder.gaps
+    assert gap.cause == "overload"
+    assert gap.start == pytest.approx(BEGINS_AT + 25 - 20, abs=1.5)
+    assert gap.end == pytest.approx(clip.start, abs=0.01)

@@ -1,6 +1,9 @@
 """The ring holds whole GOPs, bounded by seconds and bytes."""
 
+import tracemalloc
 from typing import cast
+
+import pytest
 
 from cllmh_node.ring import PacketRing
 from cllmh_node.rtsp.frame import EncodedFrame, StreamInfo
@@ -56,3 +59,33 @@ def test_nothing_from_before_a_break_joins_what_comes_after() -> None:
     ring.clear()
     assert list(ring.since(0)) == []
     assert ring.size_bytes == 0
+
+
+def test_what_went_for_lack_of_memory_is_known_and_what_went_in_time_is_not_held_against_it() -> None:
+    ring = PacketRing(1_000_000)
+    fill(ring, 60)
+    assert ring.lost_until == 0
+    small = PacketRing(3_500)
+    fill(small, 60)
+    assert small.lost_until == pytest.approx(56.9, abs=1.1)
+    small.clear()
+    assert small.lost_until == 0
+
+
+def test_sound_is_kept_for_the_clip_and_kept_from_the_detector() -> None:
+    ring = PacketRing(1_000_000)
+    fill(ring, 3)
+    ring.append(EncodedFrame(b"sound", 0, 0, False, 2.95, INFO, is_audio=True), 5.0)
+    assert [frame.is_audio for frame in ring.since(2.5)][-1]
+    assert not any(frame.is_audio for frame in ring.last_gops(9))
+
+
+def test_a_frame_in_the_ring_costs_little_beside_its_bytes() -> None:
+    tracemalloc.start()
+    ring = PacketRing(100_000_000)
+    before = tracemalloc.get_traced_memory()[0]
+    fill(ring, 100, gop=20, size=10_000, keep_s=1_000)
+    used = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert ring.size_bytes == 10_000_000
+    assert (used - ring.size_bytes) / 1_000 < 300

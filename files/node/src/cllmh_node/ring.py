@@ -18,6 +18,7 @@ class PacketRing:
         self._gops: deque[list[EncodedFrame]] = deque()
         self._bytes = 0
         self._longest_gop_s = 0.0
+        self._lost_until = 0.0
 
     @property
     def size_bytes(self) -> int:
@@ -39,8 +40,19 @@ class PacketRing:
             return
         self._gops[-1].append(frame)
         self._bytes += len(frame.data)
-        while self._bytes > self._max_bytes or (len(self._gops) > 1 and self._gops[1][0].at <= frame.at - keep_s):
-            self._bytes -= sum(len(old.data) for old in self._gops.popleft())
+        while len(self._gops) > 1 and self._gops[1][0].at <= frame.at - keep_s:
+            self._forget_oldest()
+        while self._bytes > self._max_bytes:
+            self._lost_until = self._gops[0][-1].at
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        self._bytes -= sum(len(old.data) for old in self._gops.popleft())
+
+    @property
+    def lost_until(self) -> float:
+        """Unix time of the latest frame that went for lack of memory although its seconds were to be kept."""
+        return self._lost_until
 
     def since(self, at: float) -> Iterator[EncodedFrame]:
         """Yield all frames from the keyframe at or before the unix time `at` (or the oldest there is)."""
@@ -60,4 +72,4 @@ class PacketRing:
         """Forget everything: after a break nothing older joins what comes."""
         self._gops.clear()
         self._bytes = 0
-        self._longest_gop_s = 0.0
+        self._longest_gop_s = self._lost_until = 0.0

@@ -32,6 +32,7 @@ class ClipBook:
         self._ledger = ledger
         self._line = line
         self._disk_gap = GapBook(settings.name, ledger)
+        self._overload_gap = GapBook(settings.name, ledger)
         self._clip: ClipWriter | None = None
         self._importance: Importance = "motion"
         self._peak_score = 0.0
@@ -93,6 +94,7 @@ class ClipBook:
         if not frames or frames[-1].at < self._retry_disk_at:
             return
         start = self._line.at(frames[0].at)
+        self._say_what_is_missing(max(since, self._written_at), frames[0].at, ring)
         try:
             self._clip = ClipWriter(self._recordings_dir, self._settings.name, frames[0].info, start)
             self._importance, self._peak_score = importance, score
@@ -104,6 +106,20 @@ class ClipBook:
             self._disk_failed(error, frames[-1].at)
         else:
             self._disk_gap.close(start)
+
+    def _say_what_is_missing(self, wanted_at: float, begins_at: float, ring: PacketRing) -> None:
+        """Put down as a gap what a clip needed and the ring had no memory for."""
+        if wanted_at < min(ring.lost_until, begins_at):
+            self._overload_gap.open("overload", self._line.at(wanted_at))
+            self._overload_gap.close(self._line.at(begins_at))
+            event(
+                logger,
+                "ring_too_small",
+                level=logging.WARNING,
+                camera=self._settings.name,
+                seconds=round(begins_at - wanted_at, 1),
+                ring_max_bytes=self._settings.ring_max_bytes,
+            )
 
     def pause(self, frame: EncodedFrame, event_ended_at: float, longest_gop_s: float) -> None:
         """Leave a frame out, and close the clip once no event can join it any more.

@@ -48,7 +48,8 @@ class Track:
     def put(self, packet: Packet[Stream], *, is_live: bool) -> Iterator[Stamped]:
         """Yield what is complete with this packet; `is_live`: it was just sent, and has not waited in a buffer."""
         for stamped in self._stamp(packet, time.monotonic(), time.time()):
-            stream_s = stamped.pts * self._tick_s
+            # By the decoding time, which runs on where B-frames are shown out of order.
+            stream_s = stamped.dts * self._tick_s
             if self._clock is not None:
                 self._clock.observe(stream_s, stamped.arrived_at)
                 stamped.at = self._clock.at(stream_s)
@@ -58,7 +59,7 @@ class Track:
             if is_live or len(self._backlog) >= _MAX_BACKLOG:
                 self._clock = WallClock(stream_s, stamped.arrived_at)
                 for earlier in self._backlog:
-                    earlier.at = self._clock.at(earlier.pts * self._tick_s)
+                    earlier.at = self._clock.at(earlier.dts * self._tick_s)
                     yield earlier
                 self._backlog.clear()
 

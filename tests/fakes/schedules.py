@@ -25,6 +25,18 @@ def without_a_clock(footage: Footage) -> Iterator[Sample]:
         yield replace(sample, stamp=0)
 
 
+def without_keyframes(after: int) -> Schedule:
+    """After so many pictures no keyframe is sent any more."""
+
+    def schedule(footage: Footage) -> Iterator[Sample]:
+        keyframes = {id(unit.payloads) for unit in footage.units if unit.keyframe}
+        for number, sample in enumerate(on_the_time_line(footage)):
+            if number < after or id(sample.payloads) not in keyframes:
+                yield sample
+
+    return schedule
+
+
 def changing_to(other: Footage, after: int) -> Schedule:
     """After so many pictures the camera sends other footage, from its next keyframe on, in the same session."""
 

@@ -19,6 +19,7 @@ import yaml
 
 from fakes.fake_dvr import FakeDvr, Footage, running
 from fakes.footage import FPS, LOOP_S, SOURCE, STILL_S
+from fakes.hostile_server import Trick, endless_headers, hostile, says_nothing, slow_loris
 
 PASSWORD = "kata@sandi:/#%41"
 PRE_ROLL_S = 5
@@ -204,3 +205,15 @@ def walking(footage: Footage) -> Footage:
     """The part of channel 1 in which people walk, alone."""
     units = footage.units[STILL_S * FPS : LOOP_S * FPS]
     return Footage(footage.codec, footage.fps, units, footage.parameters)
+
+
+@pytest.mark.parametrize("trick", [says_nothing, slow_loris, endless_headers], ids=lambda trick: trick.__name__)
+def test_the_recorder_ends_at_once_though_a_camera_hangs(tmp_path: Path, trick: Trick) -> None:
+    with hostile(trick) as port:
+        site = Site(tmp_path, port, {"yard": 2})
+        with site.recording() as process:
+            wait_for(lambda: site.state("yard") == "starting", 20)
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+            assert time.monotonic() - began < 5

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from cllmh_node.clips.writer import ClipWriter
+from cllmh_node.rtsp import session as rtsp_session
 from cllmh_node.rtsp.address import CameraAddress
 from cllmh_node.rtsp.frame import EncodedFrame
-from cllmh_node.rtsp.session import RtspSession
+from cllmh_node.rtsp.session import CameraError, RtspSession
 from fakes.fake_dvr import PCMA, Audio, FakeDvr, Footage, running
-from fakes.schedules import changing_to, jumping, without_a_clock
+from fakes.schedules import changing_to, jumping, without_a_clock, without_keyframes
 
 FPS, GOP, PICTURES = 25, 10, 30
 RATE, AAC_SAMPLES = 16_000, 1024
@@ -163,3 +164,19 @@ def test_a_session_is_kept_alive_without_relying_on_rtcp(plain: Footage) -> None
     frames, _ = watch(dvr, 100)
     assert len(frames) == 100
     assert dvr.requests.count("GET_PARAMETER 200") + dvr.requests.count("OPTIONS 200") >= 3
+
+
+def test_a_stream_without_keyframes_is_lost_and_not_watched_for_ever(
+    plain: Footage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rtsp_session, "NO_KEYFRAME_S", 1.5)
+    dvr = dvr_of(plain)
+    dvr.schedules[1] = without_keyframes(30)
+    with pytest.raises(CameraError, match="no keyframe"):
+        watch(dvr, 200)
+
+
+def test_a_camera_that_asks_for_basic_is_logged_in_to(plain: Footage) -> None:
+    dvr = dvr_of(plain)
+    dvr.auth = "basic"
+    assert len(watch(dvr, 5)[0]) == 5

@@ -18,10 +18,14 @@ from av.packet import Packet
 
 from cllmh_node.rtsp.address import CameraAddress
 from cllmh_node.rtsp.frame import AudioInfo, EncodedFrame, StreamInfo
+from cllmh_node.rtsp.memory_limit import limit_ffmpeg_memory
 from cllmh_node.rtsp.parameter_sets import ParameterSets, parameter_sets, picture_of, to_extradata
 from cllmh_node.rtsp.track import Track
 
 OPEN_TIMEOUT_S = 10.0
+NO_KEYFRAME_S = 60.0
+"""A stream without a keyframe for so long is of no use; a new session begins with one."""
+
 CLIP_AUDIO_CODECS = ("aac",)
 """Sound that FFmpeg writes into an MP4 and browsers play; G.711 fits into none."""
 
@@ -62,9 +66,13 @@ class RtspSession:
             url = address.url(password)
         except ValueError as error:
             raise CameraError("auth_failed", str(error)) from error
+        limit_ffmpeg_memory()
+        began = time.monotonic()
         try:
             self._container = av.open(url, format="rtsp", options=options, timeout=(OPEN_TIMEOUT_S, _READ_SLICE_S))
         except (av.error.FFmpegError, OSError) as error:
+            if time.monotonic() - began >= OPEN_TIMEOUT_S:  # FFmpeg calls what it was interrupted in by many names
+                raise CameraError("camera_lost", _no_answer(address)) from None
             raise explain(error, address) from None
         if not self._container.streams.video:
             self._container.close()
@@ -99,6 +107,7 @@ class RtspSession:
         """
         sets = parameter_sets(self.info.codec, self.info.extradata)
         is_live = False
+        key_seen_s = time.monotonic()
         for packet, waited_s in self._packets(stopping):
             # What arrived while FFmpeg was probing comes in one burst; the first packet that had to be waited for
             # tells the time, also of those before it.
@@ -109,6 +118,9 @@ class RtspSession:
                 is_keyframe = stamped.packet.is_keyframe and not track.is_audio
                 if is_keyframe:
                     sets = self._follow(sets, data)
+                    key_seen_s = time.monotonic()
+                elif time.monotonic() - key_seen_s > NO_KEYFRAME_S:
+                    raise CameraError("camera_lost", f"no keyframe for {NO_KEYFRAME_S:.0f} s")
                 yield EncodedFrame(
                     data, stamped.pts, stamped.dts, is_keyframe, stamped.at, self.info, is_audio=track.is_audio
                 )
@@ -166,7 +178,9 @@ def explain(error: Exception, address: CameraAddress) -> CameraError:
         case av.error.HTTPServerError():
             return CameraError("camera_lost", f"{place} answers with an error of its own (5xx)")
         case av.error.ExitError() | av.error.TimeoutError():
-            return CameraError("camera_lost", f"{place} does not answer within {OPEN_TIMEOUT_S:.0f} s")
+            return CameraError("camera_lost", _no_answer(address))
+        case av.error.InvalidDataError():
+            return CameraError("camera_lost", f"{place} answers in a way that is not understood")
         case av.error.EOFError():
             return CameraError("camera_lost", f"{place} ended the session")
     if number in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL):
@@ -174,6 +188,10 @@ def explain(error: Exception, address: CameraAddress) -> CameraError:
     if number == errno.EIO:  # FFmpeg's answer to a name that does not resolve, among others
         return CameraError("network", f"{place} cannot be reached")
     return CameraError("camera_lost", f"{place}: {_strerror(error)}")
+
+
+def _no_answer(address: CameraAddress) -> str:
+    return f"{address.host}:{address.port} does not answer within {OPEN_TIMEOUT_S:.0f} s"
 
 
 def _strerror(error: Exception) -> str:

@@ -15,6 +15,7 @@ from cllmh_node.rtsp.stamps import StampLine
 from cllmh_node.rtsp.wall_clock import WallClock
 
 _MAX_BACKLOG = 1000
+_MAX_BACKLOG_BYTES = 8_000_000  # four times what FFmpeg probes
 _MAX_HELD = 20  # more than the frames that a B-frame can be shown before
 
 
@@ -43,6 +44,7 @@ class Track:
         self._clock: WallClock | None = None
         self._held: list[tuple[Packet[Stream], float, float]] = []
         self._backlog: list[Stamped] = []
+        self._backlog_bytes = 0
         self._last: tuple[int, int] | None = None
 
     def put(self, packet: Packet[Stream], *, is_live: bool) -> Iterator[Stamped]:
@@ -56,7 +58,8 @@ class Track:
                 yield stamped
                 continue
             self._backlog.append(stamped)
-            if is_live or len(self._backlog) >= _MAX_BACKLOG:
+            self._backlog_bytes += stamped.packet.size
+            if is_live or len(self._backlog) >= _MAX_BACKLOG or self._backlog_bytes >= _MAX_BACKLOG_BYTES:
                 self._clock = WallClock(stream_s, stamped.arrived_at)
                 for earlier in self._backlog:
                     earlier.at = self._clock.at(earlier.dts * self._tick_s)

@@ -141,6 +141,7 @@ class Source:
         self.t0 = t0
         self.counts: dict[str, Count] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._server: asyncio.Server | None = None
 
     async def serve(self, address: str = "127.0.0.1", port: int = 0) -> int:
         """Listen and send; return the port."""
@@ -149,7 +150,20 @@ class Source:
         for camera in self.cameras.values():
             groups.setdefault((id(camera.track), round(camera.delay_s / _GRID_S)), []).append(camera)
         self._tasks = [asyncio.create_task(self._send(group)) for group in groups.values()]
+        self._server = server
         return int(server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop sending and listening, and cut all connections."""
+        if self._server is not None:
+            self._server.close()
+        for camera in self.cameras.values():
+            for client in camera.clients:
+                client.transport.abort()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def report(self) -> dict[str, dict[str, int | None]]:
         """Return the counts by ``CLIENT/CAMERA``, with what is playing and unread now."""
@@ -212,7 +226,7 @@ class Source:
                 if camera is None:
                     writer.write(f"RTSP/1.0 404 Not Found\r\nCSeq: {cseq}\r\n\r\n".encode())
                     continue
-                body = sdp(camera.track.footage) if method == "DESCRIBE" else ""
+                body = sdp(camera.track.footage, None) if method == "DESCRIBE" else ""
                 lines = [f"RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\nSession: bench;timeout=60"]
                 if method == "SETUP":
                     lines += ["Transport: RTP/AVP/TCP;unicast;interleaved=0-1"]

@@ -7,6 +7,7 @@ name or its time stamps say.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -96,12 +97,15 @@ def synthetic(name: str, gop_s: float) -> Stream:
 
 
 def run(short: bool) -> Result:
-    """Measure; the short form has two scenes for 75 s."""
-    result = Result("recorder_vs_motion")
+    """Measure; the short form has two scenes for 45 s. With REAL=1 it is the real clips alone, under another name."""
+    only_real = bool(os.environ.get("REAL"))
+    result = Result("recorder_vs_motion_real" if only_real else "recorder_vs_motion")
     progress = Progress("recorder_vs_motion")
     progress("making the footage")
     if short:
         streams = [synthetic("people", 2), synthetic("infrared", 2)]
+    elif only_real:
+        streams = real_clips()
     else:
         streams = [*real_clips(), *(synthetic(name, 2) for name in SCENES)]
         streams += [synthetic("short_events", gop_s) for gop_s in GOPS_S]
@@ -113,7 +117,9 @@ def run(short: bool) -> Result:
     folder = Path(tempfile.mkdtemp(prefix="cllmh-versus-"))
     seconds = SHORT_S if short else max(stream.ends_s for stream in streams) + 12
     try:
-        measure(result, streams, folder, seconds, progress, has_motion=has_motion, has_full_hd=not short)
+        measure(
+            result, streams, folder, seconds, progress, has_motion=has_motion, has_full_hd=not short and not only_real
+        )
     finally:
         shutil.rmtree(folder)
     return result

@@ -1,0 +1,108 @@
+"""What is decoded, what counts, and what a replay says: from the view of one who tunes a camera."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from bench.scenes import make_scene
+from cllmh_node.cli import main
+from cllmh_node.motion.background import Background, learn_noise
+from cllmh_node.motion.difference import against_background
+from cllmh_node.motion.zones import watched
+from cllmh_node.recorder.decode_plan import DecodePlan, choose_plan
+from cllmh_node.recorder.replay import Replay, replay
+from cllmh_node.recorder.settings import CameraSettings
+from unit.node.scenes import Camera, Walk, encode, play
+
+RIGHT_HALF = [[0.5, 0.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0]]
+LEFT_THIRD = [[0.0, 0.0], [0.33, 0.0], [0.33, 1.0], [0.0, 1.0]]
+
+
+def replayed(video: Path, **motion: object) -> Replay:
+    return replay(CameraSettings(name="gate", host="192.0.2.1", path="/", motion=motion), video)
+
+
+@pytest.fixture(scope="module")
+def crossing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Somebody crosses the picture from left to right between 18 s and 25 s."""
+    return encode(tmp_path_factory.mktemp("scene") / "crossing.mp4", play(35, Walk(18, 25)))
+
+
+def test_what_moves_outside_the_zones_is_not_recorded(crossing: Path) -> None:
+    whole, right = replayed(crossing), replayed(crossing, zones=[RIGHT_HALF])
+    assert len(whole.clips) == len(right.clips) == 1
+    assert right.clips[0].start_s >= whole.clips[0].start_s + 2
+    assert replayed(crossing, zones=[RIGHT_HALF], masks=[RIGHT_HALF]).clips == []
+
+
+def test_what_moves_for_a_shorter_time_than_asked_for_is_not_recorded(crossing: Path) -> None:
+    assert len(replayed(crossing, min_duration_s=4).clips) == 1
+    assert replayed(crossing, min_duration_s=9.9).clips == []
+
+
+def test_a_polygon_covers_its_part_of_the_picture() -> None:
+    assert watched((90, 160), [], []).mean() == 1
+    assert watched((90, 160), [RIGHT_HALF], []).mean() == pytest.approx(0.5, abs=0.01)
+    assert watched((90, 160), [], [LEFT_THIRD]).mean() == pytest.approx(0.67, abs=0.01)
+
+
+def test_the_cheapest_plan_that_sees_enough_is_chosen(crossing: Path) -> None:
+    small = Camera(crossing).info
+    large = replace(small, width=1920, height=1080)
+
+    def plan(gop_s: float, *, is_overloaded: bool = False) -> DecodePlan:
+        return choose_plan(large, gop_s, look_every_s=2, is_overloaded=is_overloaded)
+
+    assert choose_plan(small, 10, look_every_s=2, is_overloaded=False) is DecodePlan.EVERY_FRAME
+    assert choose_plan(small, 10, look_every_s=2, is_overloaded=True) is DecodePlan.KEYFRAMES
+    assert [plan(gop_s) for gop_s in (1, 2, 4, 10)] == ["keyframes", "keyframes", "dense", "dense"]
+    assert plan(10, is_overloaded=True) is DecodePlan.KEYFRAMES
+
+
+def test_a_pixel_that_changes_again_and_again_is_no_motion_any_more() -> None:
+    generator = np.random.default_rng(1)
+    still = generator.normal(100, 1, (90, 160)).astype(np.float32)
+    swung = still.copy()
+    swung[10:30, 10:30] += 40
+    background = Background(still, np.full_like(still, 2.0), ())
+    assert against_background(background, swung, sigmas=5, min_area=0.0012).blobs.any()
+    for number in range(60):
+        background = learn_noise(background, *((still, swung) if number % 2 else (swung, still)), 2.0)
+    assert not against_background(background, swung, sigmas=5, min_area=0.0012).blobs.any()
+    elsewhere = still.copy()
+    elsewhere[60:80, 100:106] += 40
+    assert against_background(background, elsewhere, sigmas=5, min_area=0.0012).blobs.any()
+
+
+@pytest.mark.parametrize("name", ["small_far_person", "exposure_ramp"])
+def test_a_scene_with_exact_truth_is_kept_where_somebody_is_in_it_and_nowhere_else(name: str, tmp_path: Path) -> None:
+    scene = make_scene(name, tmp_path)
+    clips = replayed(scene.path).clips
+    for begins_s, ends_s in scene.events:
+        assert any(clip.start_s <= begins_s - 2 and clip.end_s >= ends_s for clip in clips)
+    assert all(any(clip.start_s < ends and clip.end_s > begins for begins, ends in scene.events) for clip in clips)
+
+
+def test_replay_prints_what_would_be_kept_and_draws_it(
+    crossing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "recorder.yml"
+    camera = {"name": "gate", "host": "192.0.2.1", "path": "/"}
+    folders = {"recordings_dir": str(tmp_path / "recordings"), "state_dir": str(tmp_path / "state")}
+    config.write_text(yaml.safe_dump({**folders, "cameras": [camera]}))
+    report, missing = tmp_path / "report.html", tmp_path / "missing.mp4"
+    command = ["replay", "--config", str(config), "--camera", "gate", "--json", "--report", str(report)]
+    assert main([*command, str(crossing), str(missing)]) == 1
+    printed = capsys.readouterr()
+    (clip,) = [json.loads(line) for line in printed.out.splitlines()]
+    assert clip["start_s"] <= 18 - 4
+    assert clip["end_s"] >= 25 + 4
+    assert str(missing) in printed.err
+    page = report.read_text()
+    assert page.count("<rect class='clip'") == page.count("data:image/jpeg;base64,") == 1
+    assert "http" not in page
+    assert not (tmp_path / "recordings").exists()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from cllmh_node.motion.luma import Luma, Mask
@@ -15,11 +16,17 @@ LEAST_SIGMA = 1.2
 MEMORY_S = 20.0
 """How fast the background follows slow changes such as daylight: the time constant in seconds."""
 
+NOISE_MEMORY_S = 60.0
+"""How long a pixel's flicker is remembered: the time constant in seconds. Gusts are minutes, not seconds, apart."""
 
 SETTLED_FRAMES = 8
 """So many frames are kept whole at the beginning. Their median is the scene without those who walk through it."""
 
+SETTLE_EVERY_S = 0.9
+"""These first frames are at least so far apart, in seconds."""
+
 _MAD_TO_SIGMA = 1.4826  # for normally distributed noise
+_MOST_GROWTH = 4.0  # of variance that one difference can show: one who passes must not make his path blind
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +50,8 @@ class Background:
 
     @property
     def sigma(self) -> Luma:
-        """Noise of each pixel, in grey levels."""
-        return np.sqrt(np.maximum(self.variance, LEAST_SIGMA**2))
+        """Noise of each pixel, in grey levels; what swings beside it can swing into it."""
+        return np.sqrt(np.maximum(cv2.dilate(self.variance, np.ones((3, 3), np.uint8)), LEAST_SIGMA**2))
 
 
 def settle(background: Background, luma: Luma) -> Background:
@@ -60,10 +67,21 @@ def settle(background: Background, luma: Luma) -> Background:
 def learn(background: Background, luma: Luma, foreground: Mask, elapsed_s: float) -> Background:
     """Return the background after a frame that came `elapsed_s` after the last; foreground pixels are not learned."""
     weights = np.where(foreground > 0, np.float32(0), np.float32(1.0 - np.exp(-elapsed_s / MEMORY_S)))
-    difference = luma - background.mean
-    mean = background.mean + weights * difference
-    variance = background.variance + weights * (difference * (luma - mean) - background.variance)
-    return replace(background, mean=mean, variance=variance)
+    return replace(background, mean=background.mean + weights * (luma - background.mean))
+
+
+def learn_noise(background: Background, earlier: Luma, later: Luma, elapsed_s: float) -> Background:
+    """Return the background after two looks that followed each other, foreground or not.
+
+    Noise is half the mean square of successive differences (von Neumann, 1941): what drifts slowly or stands there
+    does not count, what comes back again and again does, such as a branch, rain, or the digits of a clock.
+    """
+    difference = later - earlier
+    difference -= np.median(difference)
+    variance = np.maximum(background.variance, np.float32(LEAST_SIGMA**2))
+    seen = np.minimum(difference**2 / 2, _MOST_GROWTH * variance)
+    weight = np.float32(1.0 - np.exp(-elapsed_s / NOISE_MEMORY_S))
+    return replace(background, variance=background.variance + weight * (seen - background.variance))
 
 
 def refresh(background: Background, luma: Luma, where: Mask) -> Background:

@@ -31,4 +31,4 @@ def small_luma(frame: av.VideoFrame) -> Luma:
     picture = rows[: frame.height, : frame.width]  # lines are padded
     height = max(1, round(WIDTH_PX * frame.height / frame.width))
     small = cv2.resize(picture, (WIDTH_PX, height), interpolation=cv2.INTER_AREA)
-    return cast(Luma, small.astype(np.float32))
+    return cast(Luma, cv2.GaussianBlur(small.astype(np.float32), (3, 3), 0))

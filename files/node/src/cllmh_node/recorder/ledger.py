@@ -33,6 +33,8 @@ class CameraStatus:
     fps: float | None = None
     error_cause: str | None = None
     error_text: str | None = None
+    decode_plan: str | None = None
+    """What is decoded while nothing moves: keyframes, dense or every_frame."""
 
     def as_report(self) -> dict[str, object]:
         """Return the status as reports carry it, times in ISO 8601."""

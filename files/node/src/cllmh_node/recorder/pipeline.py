@@ -65,6 +65,8 @@ class CameraPipeline:
         """What this run has seen of the camera."""
         self.lag_s = 0.0
         """How old the latest frame was when it was processed, in seconds."""
+        self.on_look: Callable[[Look, float], None] | None = None
+        """Told what was said of each frame, and its unix time."""
         self.stride = 1
         """Under overload only every so many-th keyframe is looked at."""
         self.status = CameraStatus(settings.name, settings.channel, CameraState.STARTING, self._started_at)
@@ -86,7 +88,8 @@ class CameraPipeline:
     def state(self) -> dict[str, object]:
         """Return how the camera is, as plain values."""
         counters = {**asdict(self.counters), "clips": self._book.closed, "lag_s": round(self.lag_s, 3)}
-        return {**self.status.as_report(), "counters": {**counters, "look_at_every": self.stride}}
+        report = {**self.status.as_report(), "decode_plan": self.status.decode_plan}
+        return {**report, "counters": {**counters, "look_at_every": self.stride}}
 
     def announce(self) -> None:
         """Report the first state."""
@@ -138,6 +141,9 @@ class CameraPipeline:
         self.counters.frames += 1
         self._watch.stride = self.stride
         look = self._watch.look(frame, self._ring, is_recording=self._state in WRITING)
+        self._say_plan()
+        if self.on_look is not None:
+            self.on_look(look, frame.at)
         if (
             look.sight is Sight.MOTION
             # The first clear keyframe counts too: the motion ended somewhere before it, after the last look.
@@ -151,6 +157,17 @@ class CameraPipeline:
         self.status = replace(self.status, last_frame_at=frame.at)
         self._write(frame, look)
         self._enter(self._shown_state(), frame.at)
+
+    def decoding(self) -> tuple[str, int]:
+        """Return the plan of what is decoded, and how many frames were."""
+        return ("", 0) if self._watch is None else (self._watch.plan.value, self._watch.decoded)
+
+    def _say_plan(self) -> None:
+        """Log the plan of what is decoded, when it is another one."""
+        plan, _ = self.decoding()
+        if plan != self.status.decode_plan:
+            self.status = replace(self.status, decode_plan=plan)
+            event(logger, "decode_plan", camera=self._settings.name, plan=plan)
 
     def _shown_state(self) -> CameraState:
         """Return the state as people are told it: where a clip is open although nothing moves, that counts."""
@@ -235,7 +252,8 @@ class CameraPipeline:
         """Seconds of frames for pre-roll or pause, the GOP before the suspicion, and the time to confirm it."""
         settings = self._settings
         longest_s = max(settings.pre_roll_s, settings.merge_gap_s - settings.post_roll_s)
-        return longest_s + settings.motion.confirm_s + 2 * max(self._ring.longest_gop_s, _LEAST_GOP_S)
+        confirm_s = settings.motion.confirm_s + settings.motion.min_duration_s
+        return longest_s + confirm_s + 2 * max(self._ring.longest_gop_s, _LEAST_GOP_S)
 
     def _write(self, frame: EncodedFrame, look: Look) -> None:
         """Open, continue, cut, pause or close the clip."""

@@ -14,13 +14,17 @@ from cllmh_node.rtsp.address import CameraAddress
 CameraName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3, max_length=100)]
+
+
 class MotionSettings(StrictModel):
     """What counts as motion."""
 
     sigmas: Annotated[float, Field(ge=2, le=20)] = 5.0
     """A pixel differs when it is so many times its own measured noise away from the background."""
 
-    min_area: Annotated[float, Field(gt=0, lt=0.5)] = 0.004
+    min_area: Annotated[float, Field(gt=0, lt=0.5)] = 0.0012
     """The least connected area that counts, as a part of the picture (0..1)."""
 
     confirm_s: Annotated[float, Field(ge=0.5, le=10)] = 2.0
@@ -28,6 +32,18 @@ class MotionSettings(StrictModel):
 
     still_s: Annotated[float, Field(ge=1, le=600)] = 30.0
     """How long something that came and now stands still keeps the clip going, in seconds."""
+
+    min_duration_s: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """What moves for a shorter time is not recorded, in seconds."""
+
+    look_every_s: Annotated[float, Field(ge=0.5, le=30)] = 2.0
+    """Where keyframes are further apart, all frames are decoded and looked at twice a second; in seconds."""
+
+    zones: tuple[Polygon, ...] = ()
+    """Polygons, points [x, y] as parts (0..1) of the picture from its upper left: only what is in one counts."""
+
+    masks: tuple[Polygon, ...] = ()
+    """Polygons in which nothing counts, such as a tree or a street."""
 
 
 class CameraSettings(StrictModel):

@@ -1,20 +1,25 @@
 """Watching one camera for motion, with as little decoding as that takes.
 
-Quiet: only keyframes are decoded and compared with the background. What differs is a suspicion: the GOP that is
-already in the ring is decoded, then the frames that arrive, until movement near what differs confirms it (and dates
-it), or until none came: then it was a ghost, such as the place that a parked car has left, and becomes background.
-Recording: keyframes again; what came and stands still goes on counting for `still_s`.
+Quiet: only keyframes are decoded and compared with the background, or two frames a second where the stream is small
+or its keyframes far apart (see `decode_plan`). What differs is a suspicion: the GOP that is already in the ring is
+decoded, then the frames that arrive, until movement near what differs confirms it (and dates it), or until none came:
+then it was a ghost, such as the place that a parked car has left, and becomes background.
+Recording: looks as before; what came and stands still goes on counting for `still_s`.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import pairwise
 
 import numpy as np
 
-from cllmh_node.motion.background import Background, learn, refresh, settle
+from cllmh_node.motion.background import MEMORY_S, SETTLE_EVERY_S, Background, learn, learn_noise, refresh, settle
 from cllmh_node.motion.difference import Difference, against_background, between_frames, is_ghost, near
 from cllmh_node.motion.luma import Mask
+from cllmh_node.motion.zones import watched
+from cllmh_node.recorder.decode_plan import DecodePlan, choose_plan
 from cllmh_node.recorder.decoder import LumaDecoder, Picture
 from cllmh_node.recorder.settings import MotionSettings
 from cllmh_node.ring import PacketRing
@@ -24,10 +29,25 @@ STEP_S = 0.4
 """Frames so far apart are compared for movement: long enough for a person who walks to have moved."""
 
 MOVES_NEEDED = 2
-"""Comparisons that must show movement: one alone can be a damaged frame."""
+"""Comparisons, one after the other, that must show movement: one alone can be a lamp or a damaged frame."""
+
+MOST_SHIFT = 8.0
+"""Where the whole picture gets brighter or darker by more grey levels within a step, nothing can be said to move."""
+
+LOOK_S = 0.4
+"""How often a stream of which all frames are decoded is looked at, in seconds."""
+
+SEEN_S = 0.2
+"""So far apart the pictures of such a stream are kept, in seconds; they date and confirm what a look found."""
 
 LEARNING_FRAMES = 3
-"""Keyframes before anything can be suspected."""
+"""Looks before anything can be suspected."""
+
+RECORDING_LEARNS = 0.2
+"""How much a look counts for a pixel's noise while a clip is written."""
+
+MOST_FRAMES = 200
+"""Where two GOPs have more, a suspicion takes only the last: no camera holds up the others for seconds."""
 
 
 class Sight(Enum):
@@ -58,7 +78,7 @@ class Look:
     """With MOTION: when it began, as unix seconds (UTC)."""
 
     score: float = 0.0
-    """With MOTION: the part of the picture that the largest area covers, 0..1."""
+    """The part of the picture that the largest area covers, 0..1."""
 
 
 _NOTHING_NEW = Look(Sight.NOTHING_NEW)
@@ -75,7 +95,11 @@ class _Suspicion:
     """Unix seconds (UTC)."""
 
     recent: deque[Picture] = field(default_factory=deque)
-    moves: list[float] = field(default_factory=list)
+    seen_until: float = 0.0
+    """Unix seconds of the latest picture."""
+
+    moves: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when, in unix seconds; none overlaps another."""
 
 
 class MotionWatch:
@@ -85,62 +109,141 @@ class MotionWatch:
         self._settings = settings
         self._decoder = decoder
         self._background: Background | None = None
+        self._within: Mask | None = None
         self._last: Picture | None = None
+        self._settled_at = 0.0
         self._moved_at = 0.0
         self._suspicion: _Suspicion | None = None
+        self._recent: deque[Picture] = deque()
+        self._keyframes_at: deque[float] = deque(maxlen=3)
+        self.plan = DecodePlan.KEYFRAMES
+        """What is decoded while the camera is quiet."""
         self.stride = 1
-        """Under overload only every so many-th keyframe is looked at while the camera is quiet."""
+        """Under overload (2 and more) only every so many-th keyframe is looked at while the camera is quiet."""
         self.looked_at = 0
-        """Keyframes looked at."""
+        """Pictures looked at."""
         self._skipped = 0
+
+    @property
+    def decoded(self) -> int:
+        """Frames that this session's decoder was given."""
+        return self._decoder.frames
 
     def look(self, frame: EncodedFrame, ring: PacketRing, *, is_recording: bool) -> Look:
         """Look at a frame that is already in the ring."""
+        if frame.is_keyframe:
+            self._choose_plan(frame.at)
+        if self.plan is not DecodePlan.KEYFRAMES:
+            return self._look_densely(frame, is_recording)
         if self._suspicion is not None:
-            return self._pursue(self._suspicion, [frame])
+            return self._pursue(
+                self._suspicion,
+                self._decoder.sequence([frame], every_s=SEEN_S, after=self._suspicion.seen_until),
+                frame.at,
+            )
         if not frame.is_keyframe:
             return _NOTHING_NEW
         self._skipped += 1
         if self._skipped < self.stride and not is_recording:
             return _NOTHING_NEW
         self._skipped = 0
-        self.looked_at += 1
         picture = self._decoder.keyframe(frame)
         if picture is None:
             return _NOTHING_NEW
-        last, self._last = self._last, picture
-        elapsed_s = picture.at - last.at if last else 1.0
-        if self._background is None or self._background.mean.shape != picture.luma.shape:
-            self._background = Background.first(picture.luma)
-            return Look(Sight.LEARNING)
-        difference = against_background(
-            self._background, picture.luma, sigmas=self._settings.sigmas, min_area=self._settings.min_area
-        )
-        if not self._background.is_settled:
-            self._background = settle(self._background, picture.luma)
-            if len(self._background.samples) <= LEARNING_FRAMES and not self._background.is_settled:
-                return Look(Sight.LEARNING)
-        elif not difference.blobs.any():
-            self._background = learn(self._background, picture.luma, difference.blobs, elapsed_s)
-        if not difference.blobs.any():
-            return Look(Sight.CLEAR)
-        if is_recording:
-            return self._follow(last, picture, difference)
-        where = np.ones_like(difference.blobs) if difference.is_light_change else near(difference.blobs)
-        self._suspicion = _Suspicion(picture, difference, where, picture.at + self._settings.confirm_s)
+        look = self._compare(picture, is_recording)
+        if self._suspicion is None:
+            return look
         self._decoder.restart()
-        return self._pursue(self._suspicion, ring.last_gops(2))
+        frames = ring.last_gops(2)
+        if len(frames) > MOST_FRAMES:
+            frames = ring.last_gops(1)
+        return self._pursue(self._suspicion, self._decoder.sequence(frames, every_s=SEEN_S), frame.at)
 
     def resume(self, decoder: LumaDecoder) -> None:
         """Go on with a new session of the same camera; what is known of the scene stays."""
         self._decoder = decoder
         self._last = None
         self._suspicion = None
+        self._recent.clear()
+        self._keyframes_at.clear()
+
+    def _choose_plan(self, at: float) -> None:
+        """Choose what to decode; a plan begins at a keyframe, since nothing else can be decoded first."""
+        self._keyframes_at.append(at)
+        times = list(self._keyframes_at)
+        plan = choose_plan(
+            self._decoder.info,
+            max((later - earlier for earlier, later in pairwise(times)), default=0.0),
+            look_every_s=self._settings.look_every_s,
+            is_overloaded=self.stride > 1,
+        )
+        if plan is not self.plan:
+            self.plan = plan
+            self._suspicion = None
+            self._recent.clear()
+            self._decoder.restart()
+
+    def _look_densely(self, frame: EncodedFrame, is_recording: bool) -> Look:
+        """Decode each frame, keep a picture every `SEEN_S` and compare one every `LOOK_S`."""
+        look = _NOTHING_NEW
+        last_at = self._recent[-1].at if self._recent else 0.0
+        for picture in self._decoder.sequence([frame], every_s=SEEN_S, after=last_at):
+            self._recent.append(picture)
+            while self._recent[0].at < picture.at - 2 * LOOK_S - STEP_S:
+                self._recent.popleft()
+            if self._suspicion is not None:
+                look = self._pursue(self._suspicion, [picture], picture.at)
+            elif self._last is None or picture.at >= self._last.at + LOOK_S - 0.02 or picture.at < self._last.at:
+                look = self._compare(picture, is_recording)
+                if self._suspicion is not None:
+                    look = self._pursue(self._suspicion, list(self._recent), picture.at)
+        return look
+
+    def _compare(self, picture: Picture, is_recording: bool) -> Look:
+        """Compare a picture with the background; a suspicion is begun where it is worth one."""
+        self.looked_at += 1
+        last, self._last = self._last, picture
+        elapsed_s = min(max(0.0, picture.at - last.at), MEMORY_S) if last else 1.0
+        if self._background is None or self._background.mean.shape != picture.luma.shape:
+            self._background = Background.first(picture.luma)
+            self._settled_at = picture.at
+            has_areas = self._settings.zones or self._settings.masks
+            areas = (picture.luma.shape, self._settings.zones, self._settings.masks)
+            self._within = watched(*areas) if has_areas else None
+            return Look(Sight.LEARNING)
+        difference = against_background(
+            self._background,
+            picture.luma,
+            sigmas=self._settings.sigmas,
+            min_area=self._settings.min_area,
+            within=self._within,
+        )
+        if not self._background.is_settled:
+            if abs(picture.at - self._settled_at) >= SETTLE_EVERY_S:
+                self._settled_at = picture.at
+                self._background = settle(self._background, picture.luma)
+            if len(self._background.samples) <= LEARNING_FRAMES and not self._background.is_settled:
+                return Look(Sight.LEARNING)
+        else:
+            if last is not None and last.luma.shape == picture.luma.shape:
+                # Those who come and go are hardly learned, what never ends is learned all the same.
+                elapsed_s *= RECORDING_LEARNS if is_recording else 1.0
+                self._background = learn_noise(self._background, last.luma, picture.luma, elapsed_s)
+            if not difference.blobs.any():
+                self._background = learn(self._background, picture.luma, difference.blobs, elapsed_s)
+        if not difference.blobs.any():
+            return Look(Sight.CLEAR, score=difference.score)
+        if is_recording:
+            return self._follow(last, picture, difference)
+        where = np.ones_like(difference.blobs) if difference.is_light_change else near(difference.blobs)
+        until = picture.at + self._settings.confirm_s + self._settings.min_duration_s
+        self._suspicion = _Suspicion(picture, difference, where, until)
+        return Look(Sight.SUSPICION, score=difference.score)
 
     def _follow(self, last: Picture | None, picture: Picture, difference: Difference) -> Look:
-        """Look at a keyframe with something in it while the clip goes on."""
+        """Look at a picture with something in it while the clip goes on."""
         assert self._background is not None
-        if last is None or self._moves(last, picture, near(difference.blobs)):
+        if last is None or self._moving(last, picture, near(difference.blobs)).any():
             self._moved_at = picture.at
         elif (
             difference.is_light_change
@@ -148,34 +251,44 @@ class MotionWatch:
             or is_ghost(self._background, picture.luma, difference.blobs)
         ):
             self._take_over(picture, difference)
-            return Look(Sight.CLEAR)
+            return Look(Sight.CLEAR, score=difference.score)
         return Look(Sight.MOTION, picture.at, difference.score)
 
-    def _pursue(self, suspicion: _Suspicion, frames: list[EncodedFrame]) -> Look:
-        """Look for movement in whole GOPs."""
-        for picture in self._decoder.sequence(frames):
+    def _pursue(self, suspicion: _Suspicion, pictures: Iterable[Picture], at: float) -> Look:
+        """Look for movement in pictures that follow each other, up to the unix time `at`."""
+        score = suspicion.difference.score
+        for picture in pictures:
             while suspicion.recent and suspicion.recent[0].at < picture.at - 2 * STEP_S:
                 suspicion.recent.popleft()
             earlier = next((old for old in reversed(suspicion.recent) if old.at <= picture.at - STEP_S), None)
             suspicion.recent.append(picture)
-            if earlier is not None and self._moves(earlier, picture, suspicion.where):
-                suspicion.moves.append(earlier.at)
-                if len(suspicion.moves) >= MOVES_NEEDED:
+            suspicion.seen_until = picture.at
+            if earlier is None or (suspicion.moves and earlier.at < suspicion.moves[-1][1]):
+                continue
+            moving = self._moving(earlier, picture, suspicion.where)
+            if moving.any():
+                suspicion.where |= near(moving)
+                suspicion.moves.append((earlier.at, picture.at))
+                lasts_s = picture.at - suspicion.moves[0][0]
+                if len(suspicion.moves) >= MOVES_NEEDED and lasts_s >= self._settings.min_duration_s:
                     self._end_suspicion(picture)
                     self._moved_at = picture.at
-                    return Look(Sight.MOTION, suspicion.moves[0], suspicion.difference.score)
-        if frames[-1].at < suspicion.until:
-            return Look(Sight.SUSPICION)
-        self._take_over(suspicion.picture, suspicion.difference)
-        self._end_suspicion(suspicion.picture)
-        return Look(Sight.CLEAR)
+                    return Look(Sight.MOTION, suspicion.moves[0][0], score)
+        if at < suspicion.until:
+            return Look(Sight.SUSPICION, score=score)
+        latest = suspicion.recent[-1] if suspicion.recent else suspicion.picture
+        self._take_over(latest, suspicion.difference)
+        self._end_suspicion(latest)
+        return Look(Sight.CLEAR, score=score)
 
     def _end_suspicion(self, picture: Picture) -> None:
         self._suspicion = None
         self._last = picture
-        self._decoder.restart()
+        if self.plan is DecodePlan.KEYFRAMES:
+            self._decoder.restart()
 
-    def _moves(self, earlier: Picture, later: Picture, where: Mask) -> bool:
+    def _moving(self, earlier: Picture, later: Picture, where: Mask) -> Mask:
+        """Return what moves between two pictures within `where`; nothing while the light changes."""
         assert self._background is not None
         # What moves shows at its edges first, so half of the area is asked for.
         difference = between_frames(
@@ -184,8 +297,10 @@ class MotionWatch:
             self._background,
             sigmas=self._settings.sigmas,
             min_area=self._settings.min_area / 2,
+            within=self._within,
         )
-        return not difference.is_light_change and bool((difference.blobs & where).any())
+        is_steady = not difference.is_light_change and difference.shift < MOST_SHIFT
+        return difference.blobs & where if is_steady else np.zeros_like(where)
 
     def _take_over(self, picture: Picture, difference: Difference) -> None:
         """Make what differs part of the background."""

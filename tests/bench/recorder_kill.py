@@ -41,6 +41,7 @@ class Tally:
     shard_kills: int = 0
     files: int = 0
     unplayable: list[str] = field(default_factory=list)
+    empty: int = 0
     lost_s: list[float] = field(default_factory=list)
     back_s: list[float] = field(default_factory=list)
     not_back: int = 0
@@ -83,6 +84,7 @@ def kill(kills: int, name: str) -> Result:
         plain("kills", tally.kills, "kills"),
         plain("kills_of_one_process", tally.shard_kills, "kills"),
         plain("files_looked_at", tally.files, "files"),
+        plain("files_without_a_fragment_when_killed", tally.empty, "files"),
         at_most("unplayable_files", len(tally.unplayable), "files", 0),
         at_most("seconds_lost_max", max(tally.lost_s, default=None), "s", 1.0 + FRAGMENT_S),
         plain("seconds_lost_mean", sum(tally.lost_s) / len(tally.lost_s) if tally.lost_s else None, "s"),
@@ -115,7 +117,7 @@ def victim(recorder: Recorder, t0: float, track: Track, kills: int, seed: int, t
             recorder.process.wait(10)
         else:
             _kill_child(recorder.process.pid)
-        unplayable, lost_s = _look(recorder, kept, index, writing, (killed_at - t0) * track.fps, track.fps)
+        empty, lost_s = _look(recorder, kept, index, writing, killed_at, t0, track.fps)
         began_at = time.time() if whole else killed_at
         if whole:
             recorder.start()
@@ -124,7 +126,9 @@ def victim(recorder: Recorder, t0: float, track: Track, kills: int, seed: int, t
         with tally.lock:
             tally.shard_kills += not whole
             tally.files += len(kept)
-            tally.unplayable += unplayable
+            tally.empty += len(empty)
+            # A file that got no fragment yet is taken away at the next start; one that stays is a defect.
+            tally.unplayable += [str(path) for path in empty if path.exists()] if back_s is not None else []
             tally.lost_s += [] if lost_s is None else [lost_s]
             if back_s is None:
                 tally.not_back += 1
@@ -157,22 +161,31 @@ def _newest(recorder: Recorder) -> Path | None:
 
 
 def _look(
-    recorder: Recorder, kept: set[Path], index: FrameIndex, writing: Path | None, frame_at_kill: float, fps: float
-) -> tuple[list[str], float | None]:
+    recorder: Recorder,
+    kept: set[Path],
+    index: FrameIndex,
+    writing: Path | None,
+    killed_at: float,
+    t0: float,
+    fps: float,
+) -> tuple[list[Path], float | None]:
     """Play the files that are new; return those that cannot be, and the seconds lost of the one that was written."""
-    unplayable: list[str] = []
+    frame_at_kill = (killed_at - t0) * fps
+    unplayable: list[Path] = []
     lost_s: float | None = None
     for path in recorder.files():
         if path in kept and path != writing:
             continue
         kept.add(path)
         frames = _frames_shown(path)
-        if not frames and path.stat().st_size:
-            unplayable.append(str(path))
+        if not frames:
+            unplayable.append(path)
         if path == writing and frames:
             numbers = index.decodable(path)
             if numbers:
                 lost_s = ((frame_at_kill - numbers[-1]) % 200) / fps
+        elif path == writing:
+            lost_s = max(0.0, killed_at - (clip_start(path.name) or killed_at))
     return unplayable, lost_s
 
 

@@ -138,7 +138,16 @@ def soak(result: Result, recorder: Recorder, dvrs: list[Dvr], seconds: float, pr
     next_fault = next_sample = 0.0
     while (now := time.monotonic() - began) < seconds:
         if now >= next_fault and now < seconds - 20:
-            free = [dvr for dvr in dvrs if not dvr.locked_until]
+            # Only a camera that is watched can be lost: one that is still shut out shows no fault of another kind.
+            states = {name: camera["state"] for name, camera in recorder.status()["cameras"].items()}
+            recent = time.time() - 15.0
+            free = [
+                dvr
+                for dvr in dvrs
+                if not dvr.locked_until
+                and states[dvr.name] not in ("lost", "starting")
+                and all(at < recent for at, _ in dvr.faults)
+            ]
             if free:
                 chance.choice(free).fault(FAULTS[round(now / FAULT_EVERY_S) % len(FAULTS)])
             next_fault += FAULT_EVERY_S

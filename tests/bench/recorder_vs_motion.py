@@ -97,7 +97,7 @@ def synthetic(name: str, gop_s: float) -> Stream:
 
 
 def run(short: bool) -> Result:
-    """Measure; the short form has two scenes for 45 s. With REAL=1 it is the real clips alone, under another name."""
+    """Measure; the short form has two scenes for 45 s. REAL=1: the real clips alone."""
     only_real = bool(os.environ.get("REAL"))
     result = Result("recorder_vs_motion_real" if only_real else "recorder_vs_motion")
     progress = Progress("recorder_vs_motion")
@@ -115,7 +115,7 @@ def run(short: bool) -> Result:
     if not has_motion:
         result.notes.append("Motion is not installed (apt-get install motion): the recorder was measured alone")
     folder = Path(tempfile.mkdtemp(prefix="cllmh-versus-"))
-    seconds = SHORT_S if short else max(stream.ends_s for stream in streams) + 12
+    seconds = SHORT_S if short else float(os.environ.get("SECONDS", max(stream.ends_s for stream in streams) + 12))
     try:
         measure(
             result, streams, folder, seconds, progress, has_motion=has_motion, has_full_hd=not short and not only_real

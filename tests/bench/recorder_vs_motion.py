@@ -115,7 +115,7 @@ def run(short: bool) -> Result:
     if not has_motion:
         result.notes.append("Motion is not installed (apt-get install motion): the recorder was measured alone")
     folder = Path(tempfile.mkdtemp(prefix="cllmh-versus-"))
-    seconds = SHORT_S if short else float(os.environ.get("SECONDS", max(stream.ends_s for stream in streams) + 12))
+    seconds = SHORT_S if short else float(os.environ.get("RUN_S", max(stream.ends_s for stream in streams) + 12))
     try:
         measure(
             result, streams, folder, seconds, progress, has_motion=has_motion, has_full_hd=not short and not only_real

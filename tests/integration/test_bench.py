@@ -32,7 +32,7 @@ def test_the_recorder_finds_what_motion_finds_and_what_it_does_not() -> None:
 
 def test_a_minute_of_faults_leaves_no_second_unaccounted_and_no_gap_without_its_cause() -> None:
     result = recorder_soak.run(short=True)
-    assert (result.value("faults") or 0) >= 6
+    assert (result.value("faults") or 0) >= 3
     names = ("camera_seconds_unaccounted", "faults_without_a_gap", "gaps_with_another_cause", "recorder_died")
     assert [result.value(name) for name in names] == [0, 0, 0, 0]
     assert (result.value("threads_grown") or 0) <= 2

@@ -27,6 +27,12 @@ STOP_WITHIN_S = 4.5
 
 _TICK_S = 1.0
 _STATUS_FILE_EVERY_S = 5.0
+_NOT_HEARD_YET = {
+    "state": "starting",
+    **dict.fromkeys(("channel", "since", "last_frame_at", "codec", "width", "height", "fps", "error")),
+}
+"""What is said of a camera whose shard has not spoken yet."""
+
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 _SIGNALS = _STOP_SIGNALS | {signal.SIGCHLD}
 
@@ -120,7 +126,7 @@ class Supervisor:
         """
         cameras = dict(self._cameras())
         states = tuple((name, camera.get("state")) for name, camera in cameras.items())
-        if not cameras or (states == self._written and time.monotonic() < self._next_file):
+        if states == self._written and time.monotonic() < self._next_file:
             return
         shards = [
             {"pid": shard.pid, "cameras": list(shard.cameras), **shard.said.get("shard", {})} for shard in self._shards
@@ -142,9 +148,7 @@ class Supervisor:
             if shard.said:
                 self._known.update(shard.said["cameras"])
             for name in shard.cameras:
-                known = self._known.get(name)
-                if known is None:
-                    continue
+                known = self._known.get(name) or {**_NOT_HEARD_YET, "camera": name}
                 if shard.pid is None:
                     error = {"cause": "restart", "text": "the recorder's process ended and starts again"}
                     known = {**known, "state": "lost", "error": error}

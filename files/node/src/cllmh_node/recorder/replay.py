@@ -94,7 +94,7 @@ def replay(settings: CameraSettings, video: Path, on_progress: Callable[[float],
 def _frames(container: av.container.InputContainer, info: StreamInfo) -> Iterator[EncodedFrame]:
     base_s = float(info.time_base)
     first_pts: int | None = None
-    for packet in container.demux(info.template):
+    for packet in container.demux(container.streams.video[0]):
         if not packet.size or packet.pts is None:
             continue
         first_pts = packet.pts if first_pts is None else first_pts

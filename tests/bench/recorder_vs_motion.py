@@ -162,7 +162,7 @@ def measure(
     with stopping(source, *programs.values()):
         pids = {name: program.start().pid for name, program in programs.items()}
         wanted = len(streams) * (3 if has_motion else 1)
-        wait_for(lambda: len(source.report()) >= wanted, 30, "all recorders to be connected")
+        wait_for(lambda: len(source.report()) >= wanted, 60, "all recorders to be connected")
         wait_until(source.t0 + FIRST_SCORED_S - 2, progress)
         before = {name: Usage.of(pid) for name, pid in pids.items()}
         began = time.monotonic()

@@ -116,6 +116,8 @@ class Client:
 
     def unread_bytes(self) -> int:
         """Bytes that the client has not taken yet, in this process and in the kernel."""
+        if self.transport.is_closing():
+            return 0
         waiting = bytearray(4)
         with contextlib.suppress(OSError):
             ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, waiting)

@@ -10,7 +10,11 @@ import time
 from typing import Any
 
 SILENT_S = 10.0
-"""A shard that says nothing for so long is stuck, in seconds; a second start of Python and OpenCV takes less."""
+"""A shard that has spoken and then says nothing for so long is stuck, in seconds."""
+
+STARTING_S = 60.0
+"""So long a shard has for its first word, in seconds: on a busy machine Python and OpenCV take more than 10 s to load,
+and ending it then would begin that anew, for ever."""
 
 LONGEST_DELAY_S = 2.0
 """A shard that ends again and again is started no faster than this, in seconds."""
@@ -74,7 +78,8 @@ class ShardProcess:
 
     def is_stuck(self) -> bool:
         """Whether it runs but says nothing."""
-        return self._process is not None and time.monotonic() - self._heard_at > SILENT_S
+        limit_s = SILENT_S if self.said else STARTING_S
+        return self._process is not None and time.monotonic() - self._heard_at > limit_s
 
     def ended(self) -> int | None:
         """Return the exit code once the process has ended by itself (a signal's number, negative), else None."""

@@ -111,7 +111,7 @@ def victim(recorder: Recorder, t0: float, track: Track, kills: int, seed: int, t
         time.sleep(chance.uniform(0, LONGEST_LIFE_S))
         assert recorder.process is not None
         killed_at = time.time()
-        writing = _newest(recorder)
+        writing = _newest(recorder, killed_at)
         if whole:
             _kill_all(recorder.process.pid)
             recorder.process.wait(10)
@@ -155,9 +155,10 @@ def _kill_child(pid: int) -> None:
         children[-1].kill()
 
 
-def _newest(recorder: Recorder) -> Path | None:
+def _newest(recorder: Recorder, killed_at: float) -> Path | None:
+    """Return the file that is being written, None while the recorder still starts."""
     files = recorder.files()
-    return files[-1] if files else None
+    return files[-1] if files and files[-1].stat().st_mtime > killed_at - 3 * FRAGMENT_S else None
 
 
 def _look(

@@ -71,8 +71,8 @@ def real_clips() -> list[Stream]:
         clip = MEDIA / f"{name}.mp4"
         gop_s = 2.0
         file = str(encode(name, ["-i", str(clip)], "-r", f"{fps:g}", *x264(fps, gop_s, "-crf", "23")))
-        lead_s = 24.0
-        lead = [file, 6, round(4 * fps)]
+        lead_s = 48.0
+        lead = [file, 12, round(4 * fps)]
         marked = truth[f"{name}.mp4"]
         events = [(begin + lead_s, end + lead_s) for begin, end in marked["present"]]
         ends_s = lead_s + float(marked["duration"])

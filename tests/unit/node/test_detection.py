@@ -1,7 +1,6 @@
 """What is decoded, what counts, and what a replay says: from the view of one who tunes a camera."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from cllmh_node.motion.zones import watched
 from cllmh_node.recorder.decode_plan import DecodePlan, choose_plan
 from cllmh_node.recorder.replay import Replay, replay
 from cllmh_node.recorder.settings import CameraSettings
-from unit.node.scenes import Camera, Walk, encode, play
+from unit.node.scenes import Walk, encode, play
 
 RIGHT_HALF = [[0.5, 0.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0]]
 LEFT_THIRD = [[0.0, 0.0], [0.33, 0.0], [0.33, 1.0], [0.0, 1.0]]
@@ -50,17 +49,14 @@ def test_a_polygon_covers_its_part_of_the_picture() -> None:
     assert watched((90, 160), [], [LEFT_THIRD]).mean() == pytest.approx(0.67, abs=0.01)
 
 
-def test_the_cheapest_plan_that_sees_enough_is_chosen(crossing: Path) -> None:
-    small = Camera(crossing).info
-    large = replace(small, width=1920, height=1080)
+def test_the_cheapest_plan_that_sees_enough_is_chosen() -> None:
+    def plan(gop_s: float, *, is_sub_stream: bool = False, is_overloaded: bool = False) -> DecodePlan:
+        return choose_plan(gop_s, look_every_s=2, is_sub_stream=is_sub_stream, is_overloaded=is_overloaded)
 
-    def plan(gop_s: float, *, is_overloaded: bool = False) -> DecodePlan:
-        return choose_plan(large, gop_s, look_every_s=2, is_overloaded=is_overloaded)
-
-    assert choose_plan(small, 10, look_every_s=2, is_overloaded=False) is DecodePlan.EVERY_FRAME
-    assert choose_plan(small, 10, look_every_s=2, is_overloaded=True) is DecodePlan.KEYFRAMES
     assert [plan(gop_s) for gop_s in (1, 2, 4, 10)] == ["keyframes", "keyframes", "dense", "dense"]
+    assert plan(2, is_sub_stream=True) is DecodePlan.EVERY_FRAME
     assert plan(10, is_overloaded=True) is DecodePlan.KEYFRAMES
+    assert plan(10, is_sub_stream=True, is_overloaded=True) is DecodePlan.KEYFRAMES
 
 
 def test_a_pixel_that_changes_again_and_again_is_no_motion_any_more() -> None:

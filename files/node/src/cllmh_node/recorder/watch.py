@@ -1,7 +1,7 @@
 """Watching one camera for motion, with as little decoding as that takes.
 
-Quiet: only keyframes are decoded and compared with the background, or two frames a second where the stream is small
-or its keyframes far apart (see `decode_plan`). What differs is a suspicion: the GOP that is already in the ring is
+Quiet: only keyframes are decoded and compared with the background, or two frames a second where keyframes are far apart
+or a sub-stream is watched (see `decode_plan`). What differs is a suspicion: the GOP that is already in the ring is
 decoded, then the frames that arrive, until movement near what differs confirms it (and dates it), or until none came:
 then it was a ghost, such as the place that a parked car has left, and becomes background.
 Recording: looks as before; what came and stands still goes on counting for `still_s`.
@@ -105,8 +105,10 @@ class _Suspicion:
 class MotionWatch:
     """Looks at the frames of one camera, in their order."""
 
-    def __init__(self, settings: MotionSettings, decoder: LumaDecoder) -> None:
+    def __init__(self, settings: MotionSettings, decoder: LumaDecoder, *, is_sub_stream: bool = False) -> None:
+        """`is_sub_stream`: what is looked at is a small stream beside the recorded one; all of it is decoded."""
         self._settings = settings
+        self._is_sub_stream = is_sub_stream
         self._decoder = decoder
         self._background: Background | None = None
         self._within: Mask | None = None
@@ -172,9 +174,9 @@ class MotionWatch:
         self._keyframes_at.append(at)
         times = list(self._keyframes_at)
         plan = choose_plan(
-            self._decoder.info,
             max((later - earlier for earlier, later in pairwise(times)), default=0.0),
             look_every_s=self._settings.look_every_s,
+            is_sub_stream=self._is_sub_stream,
             is_overloaded=self.stride > 1,
         )
         if plan is not self.plan:

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 SPANS_EVERY_S = 2.0
 """How often it is put down until when each camera is watched, in seconds: so much of quiet time a kill takes."""
 
+UNWRITTEN_S = 2.0
+"""At the most so much of a clip was not in its file yet when the recorder was killed: a fragment and what follows it."""
+
 TRUSTED_S = 600.0
 """A password that was right so long ago is taken to be right still, in seconds."""
 
@@ -63,15 +66,19 @@ class Housekeeper:
     def thread_for(self, camera: CameraSettings) -> CameraThread:
         """Return a thread for a camera, not started yet, that goes on where the last one, or an earlier run, ended."""
         left_over = self._index.open_clip(camera.name)
+        cut_off = None
         if left_over is not None:
             # At once, since it tells when the gap begins. All other files have time.
-            mend_clip(self._index, self._config.recordings_dir, *left_over)
+            cut_off = mend_clip(self._index, self._config.recordings_dir, *left_over)
             self._index.clip_ended(camera.name)
         latest = time.time() + LONGEST_HOLD_S
         watched_until = self._index.watched_until(camera.name, latest)
         if not self._index.has_clips(camera.name):  # a new camera, or a new index
             mend_newest_clip(self._index, self._config.recordings_dir, camera.name)
             watched_until = self._index.watched_until(camera.name, latest)
+        if cut_off is not None and watched_until is not None and watched_until - cut_off.end <= UNWRITTEN_S:
+            # What was seen but not written any more is lost, not quiet.
+            watched_until = cut_off.end
         left_open = self._index.last_open_gap(camera.name)
         if watched_until is not None and (left_open is None or left_open.cause != "auth_failed"):
             self._trust(camera, watched_until)

@@ -26,7 +26,7 @@ SPANS_EVERY_S = 2.0
 """How often it is put down until when each camera is watched, in seconds: so much of quiet time a kill takes."""
 
 UNWRITTEN_S = 2.0
-"""At the most so much of a clip was not in its file yet when the recorder was killed: a fragment and what follows it."""
+"""At the most so much of a clip is not in its file when the recorder is killed: a fragment and what follows it."""
 
 TRUSTED_S = 600.0
 """A password that was right so long ago is taken to be right still, in seconds."""

@@ -10,10 +10,11 @@ import pytest
 
 from cllmh_node.clips.index import ClipIndex, GapRow, read_gaps
 from cllmh_node.recorder.auth_gate import AuthGate
-from cllmh_node.recorder.camera_thread import CameraThread, retry_delay_s
+from cllmh_node.recorder.camera_thread import CameraThread
 from cllmh_node.recorder.gaps import GapBook
 from cllmh_node.recorder.ledger import Ledger
 from cllmh_node.recorder.pipeline import CameraPipeline
+from cllmh_node.recorder.retry import retry_delay_s
 from cllmh_node.recorder.settings import CameraSettings
 from cllmh_node.recorder.states import CameraState, next_state
 from cllmh_node.recorder.watch import Sight

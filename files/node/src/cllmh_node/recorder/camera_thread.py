@@ -9,35 +9,23 @@ from cllmh_node.config import ConfigError, read_secret
 from cllmh_node.log import event
 from cllmh_node.recorder.auth_gate import AUTH_RETRY_S, AuthGate
 from cllmh_node.recorder.pipeline import CameraPipeline
+from cllmh_node.recorder.retry import HEALTHY_S, retry_delay_s
 from cllmh_node.recorder.settings import CameraSettings
+from cllmh_node.recorder.sub_stream import SubStreamThread
 from cllmh_node.recorder.time_line import StepDetector
 from cllmh_node.rtsp.session import CameraError, RtspSession
 
 logger = logging.getLogger(__name__)
 
-FIRST_RETRY_S = 1.0
-LONGEST_RETRY_S = 30.0
 _MODE_EVERY_S = 1.0
+_JOIN_S = 2.0  # the sub-stream's thread ends within 1.5 s, unless it is connecting
 
 _OVERLOAD_LAG_S = 5.0
 """A session that ends while its frames are read so late has ended because they were."""
 
-HEALTHY_S = 30.0
-"""A session that lasted so long starts the back-off anew."""
-
-
-def retry_delay_s(failures: int, jitter: float) -> float:
-    """Return how long to wait after `failures` failures in a row (1 and up); `jitter` is in 0..1.
-
-    Doubling from 1 s to 30 s, and between half of that and all of it, so that the sessions to a DVR that comes back do
-    not all knock at once.
-    """
-    doubled: float = FIRST_RETRY_S * 2.0 ** min(failures - 1, 10)
-    return min(LONGEST_RETRY_S, doubled) * (0.5 + 0.5 * jitter)
-
 
 class CameraThread(threading.Thread):
-    """Runs one camera until `stopping` is set; owns its session and its pipeline."""
+    """Runs one camera until `stopping` is set; owns its session, its pipeline and its sub-stream."""
 
     def __init__(
         self,
@@ -59,10 +47,15 @@ class CameraThread(threading.Thread):
         self._mode_asked_at = 0.0
         self._is_off = False
         self._has_clip_audio = True
+        self._sub: SubStreamThread | None = None
+        if settings.sub_address is not None and pipeline.sub is not None:
+            self._sub = SubStreamThread(settings, settings.sub_address, pipeline.sub)
 
     def run(self) -> None:
         """Record until told to stop."""
         failures = 0
+        if self._sub is not None:
+            self._sub.start()
         try:
             while not self._stopping.is_set():
                 began = time.monotonic()
@@ -89,6 +82,9 @@ class CameraThread(threading.Thread):
                     self._wait(wait_s)
         finally:
             self.pipeline.stop()
+            if self._sub is not None:
+                self._sub.end()
+                self._sub.join(_JOIN_S)
 
     def _session(self) -> None:
         """Feed the pipeline from one session until the camera is lost or the recorder stops."""
@@ -113,6 +109,8 @@ class CameraThread(threading.Thread):
             with session:
                 self._feed(session)
         finally:
+            if self._sub is not None:
+                self._sub.leave()
             self._gate.ended(address)
 
     def _feed(self, session: RtspSession) -> None:
@@ -122,6 +120,8 @@ class CameraThread(threading.Thread):
             self._has_clip_audio = False
             event(logger, "audio_dropped", camera=self.settings.name, codec=session.dropped_audio)
         self.pipeline.connected(session.info)
+        if self._sub is not None:
+            self._sub.want()
         for frame in session.frames(self._is_to_end):
             step_s = steps.step_s()
             if step_s:

@@ -17,6 +17,9 @@ class DecodePlan(StrEnum):
     EVERY_FRAME = "every_frame"
     """All frames of a sub-stream, which is small; two a second are looked at."""
 
+    SUB_STREAM = "sub_stream"
+    """Nothing of the stream that is recorded, since the camera's sub-stream is watched."""
+
 
 def choose_plan(gop_s: float, *, look_every_s: float, is_sub_stream: bool, is_overloaded: bool) -> DecodePlan:
     """Return the cheapest plan that sees the scene at least every `look_every_s` seconds; overload comes first.

@@ -34,7 +34,7 @@ class CameraStatus:
     error_cause: str | None = None
     error_text: str | None = None
     decode_plan: str | None = None
-    """What is decoded while nothing moves: keyframes, dense or every_frame."""
+    """What is decoded while nothing moves: keyframes, dense, every_frame or sub_stream."""
 
     def as_report(self) -> dict[str, object]:
         """Return the status as reports carry it, times in ISO 8601."""
@@ -62,6 +62,7 @@ class Counters:
     frames: int = 0
     bytes: int = 0
     keyframes_looked_at: int = 0
+    decoded: int = 0
     sessions: int = 0
     gaps: int = 0
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from cllmh_node.clips.index import GapRow, Importance, Mode, SpanRow
 from cllmh_node.log import event
 from cllmh_node.recorder.clip_book import ClipBook
+from cllmh_node.recorder.decode_plan import DecodePlan
 from cllmh_node.recorder.decoder import LumaDecoder
 from cllmh_node.recorder.gaps import GapBook
 from cllmh_node.recorder.ledger import CameraStatus, Counters, Ledger
 from cllmh_node.recorder.settings import CameraSettings
 from cllmh_node.recorder.spans import SpanBook
 from cllmh_node.recorder.states import WRITING, CameraState, next_state
+from cllmh_node.recorder.sub_stream import SubStreamWatch
 from cllmh_node.recorder.time_line import TimeLine
 from cllmh_node.recorder.watch import Look, MotionWatch, Sight
 from cllmh_node.ring import PacketRing
@@ -57,6 +59,9 @@ class CameraPipeline:
         self._ring = PacketRing(settings.ring_max_bytes)
         self._info: StreamInfo | None = None
         self._watch: MotionWatch | None = None
+        self._is_sub_watched = False
+        self.sub = SubStreamWatch(settings.motion) if settings.sub_path is not None else None
+        """What watches the sub-stream, fed by another thread; None where there is none."""
         self._state = CameraState.RECORDING if was_recording else CameraState.STARTING
         self._is_cut = was_recording  # what a clip showed goes on in the next one: a changed stream, a killed recorder
         self._motion_at = 0.0
@@ -88,8 +93,9 @@ class CameraPipeline:
     def state(self) -> dict[str, object]:
         """Return how the camera is, as plain values."""
         counters = {**asdict(self.counters), "clips": self._book.closed, "lag_s": round(self.lag_s, 3)}
-        report = {**self.status.as_report(), "decode_plan": self.status.decode_plan}
-        return {**report, "counters": {**counters, "look_at_every": self.stride}}
+        report: dict[str, object] = {**self.status.as_report(), "decode_plan": self.status.decode_plan}
+        report["counters"] = {**counters, "look_at_every": self.stride}
+        return report if self.sub is None else {**report, "sub_stream": self.sub.state()}
 
     def announce(self) -> None:
         """Report the first state."""
@@ -98,6 +104,8 @@ class CameraPipeline:
     def connected(self, info: StreamInfo) -> None:
         """A session is open; frames of this stream follow."""
         self.counters.sessions += 1
+        if self.sub is not None:
+            self.sub.take()  # what was seen while there was nothing to record
         self._begin(info)
         event(
             logger,
@@ -139,28 +147,54 @@ class CameraPipeline:
             self._book.take_audio(frame)
             return
         self.counters.frames += 1
-        self._watch.stride = self.stride
-        look = self._watch.look(frame, self._ring, is_recording=self._state in WRITING)
+        looks = self._look(frame, self._watch)
         self._say_plan()
+        for look, at in looks:
+            self._see(look, at, frame)
+        self.counters.keyframes_looked_at = self._watch.looked_at
+        self.counters.decoded = self._watch.decoded
+        self.status = replace(self.status, last_frame_at=frame.at)
+        # Of several, the first that says since when it moves: a clip begins before that.
+        self._write(frame, next((look for look, _ in looks if look.sight is Sight.MOTION), looks[-1][0]))
+        self._enter(self._shown_state(), frame.at)
+
+    def _look(self, frame: EncodedFrame, watch: MotionWatch) -> list[tuple[Look, float]]:
+        """Return what is seen, and when: in the sub-stream since the last frame, or else in this frame."""
+        is_recording = self._state in WRITING
+        looks: list[tuple[Look, float]] = []
+        is_sub_watched = self.sub is not None and self.sub.is_watching
+        if self.sub is not None:
+            self.sub.is_recording, self.sub.stride = is_recording, self.stride
+            if self._is_sub_watched and not is_sub_watched and self.sub.watch is not None:
+                watch.resume(LumaDecoder(frame.info))
+                watch.take_over_from(self.sub.watch)
+            self._is_sub_watched = is_sub_watched
+            looks = self.sub.take()
+            if is_sub_watched:
+                return looks or [(Look(Sight.NOTHING_NEW), frame.at)]
+        watch.stride = self.stride
+        return [*looks, (watch.look(frame, self._ring, is_recording=is_recording), frame.at)]
+
+    def _see(self, look: Look, at: float, frame: EncodedFrame) -> None:
+        """Follow a look of the unix time `at`; `frame` is the latest of the stream that is recorded."""
         if self.on_look is not None:
-            self.on_look(look, frame.at)
+            self.on_look(look, at)
         if (
             look.sight is Sight.MOTION
             # The first clear keyframe counts too: the motion ended somewhere before it, after the last look.
             or (look.sight is Sight.CLEAR and self._state is CameraState.RECORDING)
             or (look.sight is Sight.LEARNING and self._state in WRITING)
         ):
-            self._motion_at = frame.at
+            self._motion_at = at
         may_end = frame.is_keyframe and frame.at - self._motion_at >= self._settings.post_roll_s
-        self.counters.keyframes_looked_at = self._watch.looked_at
         self._state = next_state(self._state, look.sight, may_end=may_end)
-        self.status = replace(self.status, last_frame_at=frame.at)
-        self._write(frame, look)
-        self._enter(self._shown_state(), frame.at)
 
     def decoding(self) -> tuple[str, int]:
-        """Return the plan of what is decoded, and how many frames were."""
-        return ("", 0) if self._watch is None else (self._watch.plan.value, self._watch.decoded)
+        """Return the plan of what is decoded of the stream that is recorded, and how many frames were."""
+        if self._watch is None:
+            return "", 0
+        plan = DecodePlan.SUB_STREAM if self._is_sub_watched else self._watch.plan
+        return plan.value, self._watch.decoded
 
     def _say_plan(self) -> None:
         """Log the plan of what is decoded, when it is another one."""

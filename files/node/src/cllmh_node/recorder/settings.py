@@ -61,6 +61,9 @@ class CameraSettings(StrictModel):
     path: Annotated[str, Field(pattern=r"^/[\x21-\x7e]*$")]
     """RTSP path with its query, as the vendor spells it; no user or password in it."""
 
+    sub_path: Annotated[str, Field(pattern=r"^/[\x21-\x7e]*$")] | None = None
+    """RTSP path of the camera's small second stream, in which motion is looked for; what is recorded is `path`."""
+
     username: Annotated[str, Field(min_length=1)] | None = None
     """User of the DVR; leave out where none is asked for."""
 
@@ -108,10 +111,21 @@ class CameraSettings(StrictModel):
             raise ValueError("password_file is given without username")
         return self
 
+    @model_validator(mode="after")
+    def _streams_differ(self) -> "CameraSettings":
+        if self.sub_path == self.path:
+            raise ValueError(f"sub_path is the same as path: {self.path}")
+        return self
+
     @property
     def address(self) -> CameraAddress:
         """Where the stream is."""
         return CameraAddress(self.host, self.port, self.path, self.username)
+
+    @property
+    def sub_address(self) -> CameraAddress | None:
+        """Where the sub-stream is, None when there is none to be used."""
+        return None if self.sub_path is None else CameraAddress(self.host, self.port, self.sub_path, self.username)
 
 
 class RecorderConfig(ServiceConfig):

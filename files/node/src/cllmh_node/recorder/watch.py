@@ -125,11 +125,12 @@ class MotionWatch:
         self.looked_at = 0
         """Pictures looked at."""
         self._skipped = 0
+        self._decoded_before = 0
 
     @property
     def decoded(self) -> int:
-        """Frames that this session's decoder was given."""
-        return self._decoder.frames
+        """Frames that were decoded."""
+        return self._decoded_before + self._decoder.frames
 
     def look(self, frame: EncodedFrame, ring: PacketRing, *, is_recording: bool) -> Look:
         """Look at a frame that is already in the ring."""
@@ -163,11 +164,20 @@ class MotionWatch:
 
     def resume(self, decoder: LumaDecoder) -> None:
         """Go on with a new session of the same camera; what is known of the scene stays."""
+        self._decoded_before += self._decoder.frames
         self._decoder = decoder
         self._last = None
         self._suspicion = None
         self._recent.clear()
         self._keyframes_at.clear()
+
+    def take_over_from(self, other: "MotionWatch") -> None:
+        """Know the scene as another watch does that saw it until now, in another stream of the same camera.
+
+        Both see pictures of the same size where the streams' aspect ratios are the same; otherwise the scene is
+        learned anew.
+        """
+        self._background, self._within, self._settled_at = other._background, other._within, other._settled_at
 
     def _choose_plan(self, at: float) -> None:
         """Choose what to decode; a plan begins at a keyframe, since nothing else can be decoded first."""

@@ -20,6 +20,7 @@ import yaml
 from fakes.fake_dvr import FakeDvr, Footage, running
 from fakes.footage import FPS, LOOP_S, SOURCE, STILL_S
 from fakes.hostile_server import Trick, endless_headers, hostile, says_nothing, slow_loris
+from unit.node.scenes import Walk, encode, play
 
 PASSWORD = "kata@sandi:/#%41"
 PRE_ROLL_S = 5
@@ -35,7 +36,9 @@ pytestmark = pytest.mark.skipif(
 class Site:
     """A recorder's folder and configuration, and the process that runs with it."""
 
-    def __init__(self, folder: Path, port: int, names: dict[str, int], password: str = PASSWORD) -> None:
+    def __init__(
+        self, folder: Path, port: int, names: dict[str, int], password: str = PASSWORD, **settings_of_each: Any
+    ) -> None:
         self.folder = folder
         self.recordings = folder / "recordings"
         self.config = folder / "recorder.yml"
@@ -51,6 +54,7 @@ class Site:
                 "username": "admin",
                 "password_file": str(secret),
                 "pre_roll_s": PRE_ROLL_S,
+                **settings_of_each,
             }
             for name, channel in names.items()
         ]
@@ -88,12 +92,16 @@ class Site:
     def reports(self, kind: str) -> list[dict[str, Any]]:
         return [json.loads(path.read_text())["data"] for path in sorted((self.folder / "spool").glob(f"*-{kind}-*"))]
 
-    def state(self, camera: str) -> str | None:
+    def status(self, camera: str) -> dict[str, Any]:
         try:
             status = json.loads((self.folder / "state/status.json").read_text())
         except FileNotFoundError:
-            return None
-        return str(status["cameras"][camera]["state"])
+            return {}
+        found: dict[str, Any] = status["cameras"][camera]
+        return found
+
+    def state(self, camera: str) -> str | None:
+        return self.status(camera).get("state")
 
 
 def wait_for(condition: Callable[[], Found | None], seconds: float) -> Found:
@@ -213,6 +221,94 @@ def test_the_recorder_ends_at_once_though_a_camera_hangs(tmp_path: Path, trick: 
         site = Site(tmp_path, port, {"yard": 2})
         with site.recording() as process:
             wait_for(lambda: site.state("yard") == "starting", 20)
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+            assert time.monotonic() - began < 5
+
+
+SUB_PATH = "/cam/realmonitor?channel=1&subtype=1"
+VISIT = Walk(12, 17)
+VISITS_S = 20
+
+
+def visits(folder: Path) -> Footage:
+    """A loop of 20 s in a small picture: somebody crosses it between 12 s and 17 s."""
+    raw = folder / "visits.h264"
+    with (
+        av.open(str(encode(folder / "visits.mp4", play(VISITS_S, VISIT)))) as source,
+        av.open(str(raw), "w", format="h264") as target,
+    ):
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    return Footage.load(raw, FPS)
+
+
+def test_motion_in_the_sub_stream_records_the_main_stream_of_which_nothing_is_decoded(
+    tmp_path: Path, channels: dict[tuple[int, bool], Footage]
+) -> None:
+    # Nothing ever moves in the main stream: only the sub-stream can be the reason to record it.
+    streams = {(1, False): channels[2, False], (1, True): visits(tmp_path)}
+    dvr = FakeDvr(channels=streams, username="admin", password=PASSWORD, vendor="dahua")
+    with running(dvr) as port:
+        site = Site(tmp_path, port, {"gate": 1}, sub_path=SUB_PATH, post_roll_s=1, merge_gap_s=0)
+        with site.recording():
+            watched = wait_for(lambda: _with_plan(site, "sub_stream"), 30)
+            wait_for(lambda: site.state("gate") == "quiet", 30)
+            before = len(site.events("clip_closed", "gate"))
+            wait_for(lambda: len(site.events("clip_closed", "gate")) > before, 3 * VISITS_S)
+            seen = wait_for(lambda: _with_more_frames(site, watched), 10)
+    clip = site.rows("clips")[-1]
+    starts_at = datetime.fromisoformat(clip["start"]).timestamp() % VISITS_S
+    assert VISIT.begins_s - PRE_ROLL_S - GOP_S - 0.5 <= starts_at <= VISIT.begins_s - PRE_ROLL_S + 0.5
+    assert decoded_seconds(Path(clip["path"])) > PRE_ROLL_S + VISIT.ends_s - VISIT.begins_s
+    assert seen["counters"]["decoded"] == watched["counters"]["decoded"] < 10
+    assert site.rows("gaps") == []
+
+
+def _with_plan(site: Site, plan: str) -> dict[str, Any] | None:
+    status = site.status("gate")
+    return status if status.get("decode_plan") == plan else None
+
+
+def _with_more_frames(site: Site, than: dict[str, Any]) -> dict[str, Any] | None:
+    status = site.status("gate")
+    return status if status["counters"]["frames"] >= than["counters"]["frames"] + VISITS_S * FPS else None
+
+
+def test_a_dvr_with_one_session_is_watched_by_its_main_stream_until_there_is_a_second(
+    tmp_path: Path, channels: dict[tuple[int, bool], Footage]
+) -> None:
+    streams = {(1, False): walking(channels[1, False]), (1, True): channels[2, False]}
+    dvr = FakeDvr(channels=streams, username="admin", password=PASSWORD, max_sessions=1)
+    with running(dvr) as port:
+        site = Site(tmp_path, port, {"gate": 1}, sub_path=SUB_PATH)
+        with site.recording():
+            (line,) = wait_for(lambda: site.events("sub_stream_lost", "gate"), 20)
+            assert "cause=camera_lost" in line
+            assert "453" in line
+            wait_for(lambda: site.events("clip_opened", "gate"), 90)
+            assert site.status("gate")["decode_plan"] == "keyframes"
+            dvr.max_sessions = 2
+            wait_for(lambda: site.events("sub_stream_returned", "gate"), 60)
+            wait_for(lambda: _with_plan(site, "sub_stream"), 10)
+    assert len(site.events("sub_stream_lost", "gate")) == 1
+    assert site.rows("gaps") == []
+
+
+def test_the_recorder_ends_at_once_though_a_sub_stream_hangs(
+    tmp_path: Path, channels: dict[tuple[int, bool], Footage]
+) -> None:
+    dvr = FakeDvr(channels={(1, False): channels[2, False]}, username="admin", password=PASSWORD)
+    with running(dvr) as port:
+        site = Site(tmp_path, port, {"gate": 1}, sub_path=SUB_PATH)
+        with site.recording() as process:
+            wait_for(lambda: site.events("camera_connected", "gate"), 20)
+            dvr.silent = True  # what plays goes on
+            wait_for(lambda: len(dvr.connections) == 2, 10)
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0

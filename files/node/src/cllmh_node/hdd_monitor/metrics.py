@@ -15,6 +15,7 @@ _COUNTERS = (
     ("frames", "cllmh_camera_frames_total", "counter", "Video frames received since the recorder started."),
     ("bytes", "cllmh_camera_bytes_total", "counter", "Bytes of video and sound received."),
     ("keyframes_looked_at", "cllmh_camera_keyframes_looked_at_total", "counter", "Keyframes looked at for motion."),
+    ("decoded", "cllmh_camera_frames_decoded_total", "counter", "Frames decoded of the stream that is recorded."),
     ("clips", "cllmh_camera_clips_total", "counter", "Clips closed."),
     ("gaps", "cllmh_camera_gaps_total", "counter", "Gaps opened."),
     ("sessions", "cllmh_camera_sessions_total", "counter", "RTSP sessions opened; all but the first are reconnects."),

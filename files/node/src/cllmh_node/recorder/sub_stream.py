@@ -110,7 +110,7 @@ class SubStreamWatch:
         self._watched_at = None
         self._ring.clear()
         if self._watch is None:
-            self._watch = MotionWatch(self._settings, LumaDecoder(info))
+            self._watch = MotionWatch(self._settings, LumaDecoder(info), is_sub_stream=True)
         else:
             self._watch.resume(LumaDecoder(info))
 

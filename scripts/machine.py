@@ -25,7 +25,13 @@ PACKAGES = {
 """Command -> Debian package that has it."""
 
 TEST_PACKAGES = {"chromium": "chromium", "syslog-ng": "syslog-ng-core", "logrotate": "logrotate", "motion": "motion"}
-BENCH_PACKAGES = {"motion": "motion", "ffmpeg": "ffmpeg"}
+BENCH_PACKAGES = {
+    "motion": "motion",
+    "ffmpeg": "ffmpeg",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "mmdebstrap": "mmdebstrap",
+    "mkfs.ext4": "e2fsprogs",
+}
 FILES = {
     "/usr/share/doc/opencv-doc/examples/data/vtest.avi": "opencv-doc",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",

@@ -14,6 +14,7 @@ NAMES = (
     "recorder_vs_motion",
     "recorder_scale",
     "recorder_kill",
+    "recorder_power_cut",
     "recorder_soak",
 )
 

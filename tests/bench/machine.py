@@ -180,8 +180,13 @@ def clear() -> None:
 
 def _is_of_a_run(process: psutil.Process) -> bool:
     """Whether it is a machine, a source or a recorder that works in a run's folder."""
-    name, arguments = str(process.info["name"]), process.info["cmdline"] or []
-    return name.startswith(("qemu", "python")) and any(f"{BUILD}/run-" in argument for argument in arguments)
+    if not str(process.info["name"]).startswith(("qemu", "python")):
+        return False
+    with contextlib.suppress(psutil.NoSuchProcess):
+        # The recorder's processes do not have the folder among their arguments.
+        names = [*(process.info["cmdline"] or []), *(file.path for file in process.open_files())]
+        return any(f"{BUILD}/run-" in name for name in names)
+    return False
 
 
 def _unmounted(folder: Path) -> bool:

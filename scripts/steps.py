@@ -71,10 +71,13 @@ class Steps:
         print(f"{lead}{head}  {clock(took)}", flush=True)
         return output
 
-    def side_by_side(self, title: str, jobs: list[tuple[str, list[str]]], lanes: list[dict[str, str]]) -> str:
-        """Run `jobs` (name, command) in turn, each in the first free lane (its environment); return all output.
+    def side_by_side(
+        self, title: str, jobs: list[tuple[str, list[str]]], lanes: Sequence[Callable[[str], dict[str, str]]]
+    ) -> str:
+        """Run `jobs` (name, command) in turn, each in the first free lane; return all output.
 
-        After a failure no further job begins, and StepFailedError names the jobs that failed.
+        A lane is a function that gives a job, by its name, an environment. After a failure no further job begins, and
+        StepFailedError names the jobs that failed.
         """
         head, log_path = self._begin(title)
         print(f"{head} ...", flush=True)
@@ -83,13 +86,13 @@ class Steps:
         outputs: list[str] = []
         failed: list[str] = []
 
-        def work(env: dict[str, str]) -> None:
+        def work(lane: Callable[[str], dict[str, str]]) -> None:
             with contextlib.suppress(IndexError):
                 while not failed:
                     name, command = waiting.popleft()
                     began = time.monotonic()
                     job_log = log_path.with_name(f"{log_path.stem}-{name}.log")
-                    code, output = self._execute(command, job_log, env, lambda _: None)
+                    code, output = self._execute(command, job_log, lane(name), lambda _: None)
                     outputs.append(output)
                     took = time.monotonic() - began
                     if code:
@@ -100,8 +103,8 @@ class Steps:
 
         with ThreadPoolExecutor(len(lanes)) as pool:
             try:
-                for lane in [pool.submit(work, env) for env in lanes]:
-                    lane.result()
+                for future in [pool.submit(work, lane) for lane in lanes]:
+                    future.result()
             except KeyboardInterrupt:
                 waiting.clear()
                 self._terminate()

@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import machine
@@ -108,17 +110,24 @@ def roles(run: Run, names: list[str]) -> None:
         raise machine.Refused(f"no scenario {', '.join(unknown)} in molecule/, which has {', '.join(sorted(known))}")
     chosen = names or [*(name for name in LONGEST_FIRST if name in known), *sorted(known - set(LONGEST_FIRST))]
     jobs = [(name, [str(BIN / "molecule"), "test", "-s", name, "--destroy=never"]) for name in chosen]
-    lanes = [
-        {**run.env, "CLLMH_LAB": str(lab), "MOLECULE_EPHEMERAL_DIRECTORY": str(BUILD / "molecule" / str(lab))}
-        for lab in run.labs[: len(jobs)]
-    ]
-    # A killed molecule believes that its machines are still there; booting them here makes that true.
-    for lane in lanes:
-        run.playbook(f"Boot test lab {lane['CLLMH_LAB']}", "lab", env=lane)
-    output = run.steps.side_by_side("Roles on real machines (molecule)", jobs, lanes)
-    run.count(output)
-    for lane in lanes:
-        run.playbook(f"Remove test lab {lane['CLLMH_LAB']}", "lab", "-e", "lab_state=absent", env=lane)
+    # Each scenario has a state of its own, and none from an earlier run: molecule would skip what it says was done.
+    states = BUILD / "molecule"
+    shutil.rmtree(states, ignore_errors=True)
+
+    def lane(lab: int) -> Callable[[str], dict[str, str]]:
+        return lambda name: {
+            **run.env,
+            "CLLMH_LAB": str(lab),
+            "MOLECULE_EPHEMERAL_DIRECTORY": str(states / str(lab) / name),
+        }
+
+    labs = run.labs[: len(jobs)]
+    for lab in labs:
+        # Anew: what another clone's killed run left does not know our keys.
+        run.playbook(f"Boot test lab {lab}", "lab", "-e", "lab_reset=true", env={**run.env, "CLLMH_LAB": str(lab)})
+    run.count(run.steps.side_by_side("Roles on real machines (molecule)", jobs, [lane(lab) for lab in labs]))
+    for lab in labs:
+        run.playbook(f"Remove test lab {lab}", "lab", "-e", "lab_state=absent", env={**run.env, "CLLMH_LAB": str(lab)})
 
 
 def e2e(run: Run) -> None:
@@ -142,7 +151,7 @@ def everything() -> Run:
     run = Run(20)
     prepare(run)
     jobs = [("unit tests", ["make", "test-unit"]), ("lint", ["make", "lint"])]
-    run.count(run.steps.side_by_side("Unit tests and lint", jobs, [run.env, run.env]))
+    run.count(run.steps.side_by_side("Unit tests and lint", jobs, [lambda _: run.env] * 2))
     run.playbook("Stage artifacts", "artifacts")
     expect_no_change("Stage artifacts again", run.playbook("Stage artifacts again", "artifacts"))
     run.remove_lab()

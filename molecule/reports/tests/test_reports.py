@@ -41,6 +41,10 @@ def wait_for(condition, seconds=20):
     return found
 
 
+def journal(host):
+    return host.check_output("journalctl --unit=cllmh-reports --no-pager --output=cat")
+
+
 def test_the_service_runs_and_starts_at_boot(host):
     service = host.service("cllmh-reports")
     assert service.is_running
@@ -74,6 +78,7 @@ def test_what_is_reported_while_the_hub_is_away_arrives_later_in_order(host, hub
     try:
         for camera in cameras:
             put(host, camera)
+        wait_for(lambda: "event=hub_unreachable" in journal(host))
         host.check_output("systemctl kill --kill-whom=main --signal=KILL cllmh-reports")
         assert len(host.check_output("ls /var/lib/cllmh/spool/*-gap-*.json").split()) == 3
     finally:
@@ -84,10 +89,10 @@ def test_what_is_reported_while_the_hub_is_away_arrives_later_in_order(host, hub
 
 
 def test_the_journal_says_what_happened_and_no_secret(host):
-    journal = host.check_output("journalctl --unit=cllmh-reports --no-pager --output=cat")
-    assert "event=hub_unreachable" in journal
-    assert "event=reports_started" in journal
-    assert host.file(TOKEN_FILE).content_string.strip() not in journal
+    said = journal(host)
+    assert "event=hub_unreachable" in said
+    assert "event=reports_started" in said
+    assert host.file(TOKEN_FILE).content_string.strip() not in said
 
 
 def test_the_service_can_write_to_the_spool_alone(host):

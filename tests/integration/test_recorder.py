@@ -260,7 +260,7 @@ def test_motion_in_the_sub_stream_records_the_main_stream_of_which_nothing_is_de
             wait_for(lambda: site.state("gate") == "quiet", 30)
             before = len(site.events("clip_closed", "gate"))
             wait_for(lambda: len(site.events("clip_closed", "gate")) > before, 3 * VISITS_S)
-            seen = wait_for(lambda: _with_more_frames(site, watched), 10)
+            seen = wait_for(lambda: _with_more_frames(site, watched), VISITS_S + 10)
     clip = site.rows("clips")[-1]
     starts_at = datetime.fromisoformat(clip["start"]).timestamp() % VISITS_S
     assert VISIT.begins_s - PRE_ROLL_S - GOP_S - 0.5 <= starts_at <= VISIT.begins_s - PRE_ROLL_S + 0.5

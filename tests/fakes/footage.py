@@ -30,6 +30,7 @@ LOOP_S = STILL_S + WALKING_S
 GOP_S = 2
 # A cheap camera's noise by daylight: about 2 grey levels (standard deviation), new in every frame.
 NOISE = "noise=all_seed=7:alls=6:allf=t"
+REPEATED = "loop=loop=-1:size=1"
 ENCODER = [
     *("-c:v", "libx264", "-preset", "veryfast", "-crf", "24", "-bf", "0", "-pix_fmt", "yuv420p"),
     # A fixed GOP (no scene cuts) puts keyframes exactly at 0 s, 2 s, ... and so at the 20 s join.
@@ -56,7 +57,10 @@ def ffmpeg(*arguments: str | Path) -> None:
 
 
 def still_scene(picture: Path) -> None:
-    """Write the median over time of every fifth frame: the scene without its people."""
+    """Write the median over time of every fifth frame: the scene without its people.
+
+    As YUV: by way of RGB the white of the clip (up to 253) would become 235, and the two scenes differ in brightness.
+    """
     # 159 frames in; a radius of 79 takes them all into one median.
     ffmpeg("-i", SOURCE, "-vf", "select='not(mod(n,5))',tmedian=radius=79", "-frames:v", "1", picture)
 
@@ -65,18 +69,17 @@ def encode_still_then_walking(picture: Path, target: Path) -> None:
     """Encode channel 1; the cut between the two scenes falls on a keyframe."""
     still, walking = STILL_S * FPS, WALKING_S * FPS
     graph = (
-        f"[0:v]trim=end_frame={still},setpts=PTS-STARTPTS,format=yuv420p,setsar=1[still];"
+        f"[0:v]{REPEATED},trim=end_frame={still},setpts=PTS-STARTPTS,format=yuv420p,setsar=1[still];"
         f"[1:v]trim=end_frame={walking},setpts=PTS-STARTPTS,format=yuv420p,setsar=1[walking];"
         f"[still][walking]concat=n=2,{NOISE}[out]"
     )
-    inputs = ["-loop", "1", "-framerate", str(FPS), "-t", str(STILL_S + 1), "-i", str(picture), "-i", str(SOURCE)]
-    ffmpeg(*inputs, "-filter_complex", graph, "-map", "[out]", "-r", str(FPS), *ENCODER, target)
+    ffmpeg("-i", picture, "-i", SOURCE, "-filter_complex", graph, "-map", "[out]", "-r", str(FPS), *ENCODER, target)
 
 
 def encode_still(picture: Path, target: Path) -> None:
     """Encode channel 2."""
-    inputs = ["-loop", "1", "-framerate", str(FPS), "-t", str(LOOP_S), "-i", str(picture)]
-    ffmpeg(*inputs, "-vf", f"format=yuv420p,{NOISE}", "-r", str(FPS), *ENCODER, target)
+    graph = f"{REPEATED},trim=end_frame={LOOP_S * FPS},format=yuv420p,{NOISE}"
+    ffmpeg("-i", picture, "-vf", graph, "-r", str(FPS), *ENCODER, target)
 
 
 def make_footage(cache_dir: Path) -> dict[int, Path]:
@@ -90,7 +93,7 @@ def make_footage(cache_dir: Path) -> dict[int, Path]:
     if not SOURCE.exists():
         raise FootageError(f"{SOURCE} is missing: apt-get install opencv-doc")
     with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".making-") as work:
-        picture = Path(work) / "still.png"
+        picture = Path(work) / "still.y4m"
         still_scene(picture)
         for number, encode in ((1, encode_still_then_walking), (2, encode_still)):
             encode(picture, Path(work) / f"{number}.h264")

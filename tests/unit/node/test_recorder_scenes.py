@@ -151,6 +151,21 @@ def test_somebody_who_stands_still_is_recorded_while_he_is_there(tmp_path: Path)
     assert clips[0].end - BEGINS_AT >= 15 + 2.5 + 15 + 2.5
 
 
+def test_what_was_left_there_keeps_no_clip_going_while_others_pass_elsewhere(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    shown = [room()] * 150 + [with_person(room(), left) for left in range(300, 240, -4)]
+    for number in range(1200):
+        left_there = with_person(room(), 240)
+        passing = number % 250 - 200
+        shown.append(with_person(left_there, 4 * passing) if passing >= 0 else left_there)
+    pictures = (np.clip(picture + generator.normal(0, 3, picture.shape), 0, 255).astype(np.uint8) for picture in shown)
+    recorder = Recorder(tmp_path, merge_gap_s=0)
+    clips = recorder.watch(Camera(encode(tmp_path / "scene.mp4", pictures))).stop()
+    # Each passes 25 s after the one before him, sooner than what was left is taken for background.
+    assert [round(clip.start - BEGINS_AT) for clip in clips] == [9, 56, 81, 106]
+    assert clips[0].end - BEGINS_AT < 56
+
+
 def test_a_camera_that_is_lost_closes_its_clip_and_is_one_gap(recorder: Recorder, tmp_path: Path) -> None:
     recorder.watch(scene(tmp_path, 20, Walk(15, 20)))
     for _ in range(3):

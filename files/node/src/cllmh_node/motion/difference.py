@@ -66,6 +66,12 @@ def near(blobs: Mask) -> Mask:
     return np.asarray(cv2.dilate(blobs, np.ones((2 * _NEAR_PX + 1,) * 2, np.uint8)), np.uint8)
 
 
+def areas(blobs: Mask) -> list[Mask]:
+    """Return each connected area of the blobs as a mask of its own."""
+    count, labels = cv2.connectedComponents(blobs, connectivity=8)
+    return [(labels == label).astype(np.uint8) for label in range(1, count)]
+
+
 def is_ghost(background: Background, luma: Luma, blobs: Mask) -> bool:
     """Whether the blobs are places that something has left, which the background still shows.
 

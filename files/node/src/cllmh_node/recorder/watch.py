@@ -4,7 +4,8 @@ Quiet: only keyframes are decoded and compared with the background, or two frame
 or a sub-stream is watched (see `decode_plan`). What differs is a suspicion: the GOP that is already in the ring is
 decoded, then the frames that arrive, until movement near what differs confirms it (and dates it), or until none came:
 then it was a ghost, such as the place that a parked car has left, and becomes background.
-Recording: looks as before; what came and stands still goes on counting for `still_s`.
+Recording: looks as before; what came and stands still goes on counting for `still_s`, each place for itself: those who
+pass elsewhere keep no ghost alive.
 """
 
 from collections import deque
@@ -16,8 +17,8 @@ from itertools import pairwise
 import numpy as np
 
 from cllmh_node.motion.background import MEMORY_S, SETTLE_EVERY_S, Background, learn, learn_noise, refresh, settle
-from cllmh_node.motion.difference import Difference, against_background, between_frames, is_ghost, near
-from cllmh_node.motion.luma import Mask
+from cllmh_node.motion.difference import Difference, against_background, areas, between_frames, is_ghost, near
+from cllmh_node.motion.luma import Luma, Mask
 from cllmh_node.motion.zones import watched
 from cllmh_node.recorder.decode_plan import DecodePlan, choose_plan
 from cllmh_node.recorder.decoder import LumaDecoder, Picture
@@ -114,7 +115,7 @@ class MotionWatch:
         self._within: Mask | None = None
         self._last: Picture | None = None
         self._settled_at = 0.0
-        self._moved_at = 0.0
+        self._still_s: Luma | None = None
         self._suspicion: _Suspicion | None = None
         self._recent: deque[Picture] = deque()
         self._keyframes_at: deque[float] = deque(maxlen=3)
@@ -254,17 +255,29 @@ class MotionWatch:
 
     def _follow(self, last: Picture | None, picture: Picture, difference: Difference) -> Look:
         """Look at a picture with something in it while the clip goes on."""
-        assert self._background is not None
-        if last is None or self._moving(last, picture, near(difference.blobs)).any():
-            self._moved_at = picture.at
-        elif (
-            difference.is_light_change
-            or picture.at - self._moved_at > self._settings.still_s
-            or is_ghost(self._background, picture.luma, difference.blobs)
-        ):
+        if difference.is_light_change and last is not None:
             self._take_over(picture, difference)
             return Look(Sight.CLEAR, score=difference.score)
+        moving = difference.blobs if last is None else self._moving(last, picture, near(difference.blobs))
+        over = self._over(picture, difference.blobs, near(moving), picture.at - last.at if last else 0.0)
+        if over.any():
+            self._refresh(picture, near(over))
+        if not (difference.blobs & ~over).any():
+            return Look(Sight.CLEAR, score=difference.score)
         return Look(Sight.MOTION, picture.at, difference.score)
+
+    def _over(self, picture: Picture, blobs: Mask, moving: Mask, elapsed_s: float) -> Mask:
+        """Return of the blobs what is a ghost, or has stood for `still_s` seconds without moving."""
+        assert self._background is not None
+        if self._still_s is None or self._still_s.shape != blobs.shape:
+            self._still_s = np.zeros_like(picture.luma)
+        stands = blobs & ~moving
+        self._still_s = np.where(stands > 0, self._still_s + np.float32(max(0.0, elapsed_s)), np.float32(0))
+        over = np.zeros_like(blobs)
+        for area in areas(stands):
+            if self._still_s[area > 0].max() > self._settings.still_s or is_ghost(self._background, picture.luma, area):
+                over |= area
+        return over
 
     def _pursue(self, suspicion: _Suspicion, pictures: Iterable[Picture], at: float) -> Look:
         """Look for movement in pictures that follow each other, up to the unix time `at`."""
@@ -284,7 +297,7 @@ class MotionWatch:
                 lasts_s = picture.at - suspicion.moves[0][0]
                 if len(suspicion.moves) >= MOVES_NEEDED and lasts_s >= self._settings.min_duration_s:
                     self._end_suspicion(picture)
-                    self._moved_at = picture.at
+                    self._still_s = None
                     return Look(Sight.MOTION, suspicion.moves[0][0], score)
         if at < suspicion.until:
             return Look(Sight.SUSPICION, score=score)
@@ -316,6 +329,8 @@ class MotionWatch:
 
     def _take_over(self, picture: Picture, difference: Difference) -> None:
         """Make what differs part of the background."""
+        self._refresh(picture, np.ones_like(difference.blobs) if difference.is_light_change else near(difference.blobs))
+
+    def _refresh(self, picture: Picture, where: Mask) -> None:
         assert self._background is not None
-        where = np.ones_like(difference.blobs) if difference.is_light_change else near(difference.blobs)
         self._background = refresh(self._background, picture.luma, where)

@@ -5,18 +5,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import groupby
 
 from cllmh_node.hdd_monitor.config import HddMonitorConfig
 from cllmh_node.hdd_monitor.disk import CameraUse, DiskStatus, LastPrune, State, cameras_in, look_at, next_state
 from cllmh_node.log import event
 from cllmh_node.recordings import BusyError, RetentionError
 from cllmh_node.reports import Spool
+from cllmh_node.reports.deleted import report_deleted
 from cllmh_node.retention import Outcome, is_below_floor, prune
 
 logger = logging.getLogger(__name__)
-
-_PATHS_PER_REPORT = 500
 
 
 class Monitor:
@@ -112,25 +110,6 @@ class Monitor:
             event(logger, "disk_state", level=level, state=status.state, was=previous.state, used_percent=used_percent)
         if status.short_bytes and not previous.short_bytes:
             event(logger, "disk_short", level=logging.ERROR, short_bytes=status.short_bytes)
-
-
-def report_deleted(spool: Spool, outcome: Outcome) -> None:
-    """Tell hub and log what was deleted and what could not be."""
-    deletions = sorted(outcome.deleted, key=lambda deletion: deletion.reason)
-    for reason, group in groupby(deletions, key=lambda deletion: deletion.reason):
-        paths = [deletion.clip.path for deletion in group]
-        event(logger, "clips_deleted", count=len(paths), reason=reason, freed_bytes=outcome.freed_bytes)
-        _put_deleted(spool, paths, reason)
-    _put_deleted(spool, list(outcome.missing), "missing")
-    if outcome.failed:
-        path, text = outcome.failed[0]
-        event(logger, "clips_not_deleted", level=logging.ERROR, count=len(outcome.failed), path=path, text=text)
-
-
-def _put_deleted(spool: Spool, paths: list[str], reason: str) -> None:
-    """Spool `clips_deleted` in pieces of a size that the hub takes."""
-    for first in range(0, len(paths), _PATHS_PER_REPORT):
-        spool.put("clips_deleted", {"paths": paths[first : first + _PATHS_PER_REPORT], "reason": reason})
 
 
 def _last_prune(outcome: Outcome | None, now: float) -> LastPrune | None:

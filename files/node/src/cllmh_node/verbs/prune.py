@@ -18,6 +18,7 @@ from cllmh_node import log
 from cllmh_node.config import ConfigError, load_config
 from cllmh_node.recordings import RetentionError, Root
 from cllmh_node.reports import Spool
+from cllmh_node.reports.deleted import report_deleted
 from cllmh_node.retention import Deletion, Outcome, Policy, plan, prune
 
 if TYPE_CHECKING:
@@ -74,8 +75,6 @@ def _prune(args: argparse.Namespace, path: Path, index: Path | None, policy: Pol
     else:
         outcome = prune(path, policy, index)
         if spool is not None:
-            from cllmh_node.hdd_monitor.monitor import report_deleted
-
             report_deleted(spool, outcome)
     if args.json:
         sys.stdout.write(json.dumps(_as_dict(outcome, check=args.check)) + "\n")

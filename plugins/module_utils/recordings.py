@@ -14,14 +14,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import heapq
 import os
 import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 
 MARKER = ".cllmh-recordings"
@@ -40,12 +41,20 @@ _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _CLIP = re.compile(r"^(\d{8}T\d{6}\.\d{3})Z\.mp4$")
 
 
+_MAX_NAMES = 2048
+_MAX_FOLDERS = 256
+
+
 class RetentionError(Exception):
     """Pruning was refused or is not possible; the text names the folder or file and what would be right."""
 
 
 class BusyError(RetentionError):
     """Another pruner is at work in this root. Its work is as good as ours: try later or leave it."""
+
+
+_NOT_OURS = (FileNotFoundError, NotADirectoryError, RetentionError)
+"""What opening a folder raises that is gone, a file, a link or a mount: when looking for clips, it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +99,15 @@ class Clip:
 class Root:
     """An open recordings folder. Use as a context manager; it holds one directory handle, and the lock once taken."""
 
-    def __init__(self, path: Path) -> None:
-        """Open `path`; raise RetentionError when it is not a recordings folder."""
+    def __init__(self, path: Path, mount_point: Path | None = None) -> None:
+        """Open `path`; raise RetentionError when it is not a recordings folder, or not on the disk of `mount_point`."""
         self.path = check_root(path)
+        if mount_point is not None:
+            check_mounted(self.path, mount_point)
         self._mounts = _mounts_below(self.path)
         self._handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         self._lock: int | None = None
+        self._folders: dict[tuple[str, str], int] = {}
         self._device = os.fstat(self._handle).st_dev
 
     def __enter__(self) -> Root:
@@ -107,7 +119,8 @@ class Root:
         self.close()
 
     def close(self) -> None:
-        """Give the lock and the handle back."""
+        """Give the lock and the handles back."""
+        self._close_folders()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -132,18 +145,28 @@ class Root:
         """Return what the file system says now."""
         return Space.of(self._handle)
 
-    def walk(self) -> Iterator[Clip]:
-        """Yield the clips that the dated folders hold, oldest first, with no more than one day in memory."""
-        folders = [
-            (date, camera)
-            for camera in sorted(_names(self._handle))
-            if not camera.startswith(".") and camera != "lost+found"
-            for date in self._list(camera)
-            if _DATE.match(date)
-        ]
-        for date, cameras in groupby(sorted(folders), key=lambda folder: folder[0]):
-            day = [clip for _, camera in cameras for clip in self._clips_in(camera, date)]
-            yield from sorted(day, key=attrgetter("start", "path"))
+    def walk(self, camera: str | None = None) -> Iterator[Clip]:
+        """Yield the clips that the dated folders hold, of all cameras or of one, oldest first.
+
+        No file is looked at before its turn. In memory are the names of the dated folders, and the next names in each
+        camera's folder of the day.
+        """
+        folders = sorted((date, name) for name, date in self._dated(camera))
+        for date, cameras in groupby(folders, key=itemgetter(0)):
+            yield from heapq.merge(
+                *(self._clips_in(name, date) for _, name in cameras), key=attrgetter("start", "path")
+            )
+
+    def total_bytes(self, camera: str | None = None) -> int:
+        """Return the size of all clips, of all cameras or of one; every file is looked at, none is kept in memory."""
+        total = 0
+        for name, date in self._dated(camera):
+            with contextlib.suppress(*_NOT_OURS), self._open(f"{name}/{date}") as handle, os.scandir(handle) as entries:
+                for entry in entries:
+                    if _CLIP.match(entry.name) and entry.is_file(follow_symlinks=False):
+                        with contextlib.suppress(FileNotFoundError):
+                            total += entry.stat(follow_symlinks=False).st_size
+        return total
 
     def unlink(self, path: str) -> bool:
         """Delete the clip at `path` below the root; return False when it was gone already.
@@ -153,40 +176,61 @@ class Root:
         """
         camera, date, name = clip_path_parts(path)
         try:
-            with self._open(f"{camera}/{date}") as folder:
-                if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                    raise RetentionError(f"{self.path}/{path}: is not a regular file")
-                os.unlink(name, dir_fd=folder)
+            folder = self._folder(camera, date)
+            if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                raise RetentionError(f"{self.path}/{path}: is not a regular file")
+            os.unlink(name, dir_fd=folder)
         except FileNotFoundError:
             return False
         return True
 
     def remove_empty(self, camera: str, date: str) -> None:
         """Remove a day's folder, then the camera's, when nothing is left in them."""
+        self._close_folders()
         with contextlib.suppress(FileNotFoundError), self._open(camera) as folder:
             if not _removed(date, folder):
                 return
         _removed(camera, self._handle)
 
-    def _list(self, folder: str) -> list[str]:
-        """Return the names in a folder; none when it is a file, a link or a mount: such is not ours."""
-        try:
-            with self._open(folder) as handle:
-                return _names(handle)
-        except (FileNotFoundError, NotADirectoryError, RetentionError):
-            return []
+    def _dated(self, camera: str | None) -> Iterator[tuple[str, str]]:
+        """Yield (camera, date) of each dated folder, of all cameras or of one; files, links and mounts are not ours."""
+        names = sorted(_names(self._handle)) if camera is None else [camera]
+        for name in names:
+            if name.startswith(".") or name == "lost+found" or "/" in name:
+                continue
+            with contextlib.suppress(*_NOT_OURS), self._open(name) as handle:
+                yield from ((name, date) for date in _names(handle) if _DATE.match(date))
 
     def _clips_in(self, camera: str, date: str) -> Iterator[Clip]:
-        """Yield the clips of one day of one camera, unsorted; links and what is not named like a clip are not ours."""
+        """Yield the clips of one day of one camera, oldest first; links and what is not named like a clip are not ours.
+
+        The names are read again for each stretch of them, so that a folder of any size takes the same memory.
+        """
         folder = f"{camera}/{date}"
-        with contextlib.suppress(FileNotFoundError), self._open(folder) as handle, os.scandir(handle) as entries:
-            for entry in entries:
-                match = _CLIP.match(entry.name)
-                if match is None or not entry.is_file(follow_symlinks=False):
-                    continue
-                found = entry.stat(follow_symlinks=False)
-                start = _start_of(match[1])
-                yield Clip(f"{folder}/{entry.name}", start, max(start, found.st_mtime), found.st_size, UNKNOWN)
+        last = ""
+        with contextlib.suppress(*_NOT_OURS), self._open(folder) as handle:
+            while names := _clip_names(handle, last):
+                for name in names:
+                    with contextlib.suppress(FileNotFoundError):
+                        found = os.stat(name, dir_fd=handle, follow_symlinks=False)
+                        if stat.S_ISREG(found.st_mode):
+                            start = _start_of(name)
+                            yield Clip(f"{folder}/{name}", start, max(start, found.st_mtime), found.st_size, UNKNOWN)
+                last = names[-1]
+
+    def _folder(self, camera: str, date: str) -> int:
+        """Return an open dated folder; some stay open, as clips that follow each other are often in the same."""
+        key = (camera, date)
+        if key not in self._folders:
+            if len(self._folders) >= _MAX_FOLDERS:
+                self._close_folders()
+            with self._open(f"{camera}/{date}") as handle:
+                self._folders[key] = os.dup(handle)
+        return self._folders[key]
+
+    def _close_folders(self) -> None:
+        while self._folders:
+            os.close(self._folders.popitem()[1])
 
     @contextlib.contextmanager
     def _open(self, folder: str) -> Iterator[int]:
@@ -233,6 +277,24 @@ def check_root(path: Path) -> Path:
     return clean
 
 
+def check_mounted(path: Path, mount_point: Path) -> None:
+    """Raise RetentionError unless a disk is mounted at `mount_point` and `path`, a folder that exists, is on it.
+
+    Without its disk a mount point is an empty folder of the file system above, which recordings would fill. What tells
+    is the device, not the kernel's list of mounts: there a service's own sandbox shows up as mounts, too.
+    """
+    try:
+        device = mount_point.stat().st_dev
+        is_mounted = device != mount_point.parent.stat().st_dev or mount_point == mount_point.parent
+        is_on_it = path.stat().st_dev == device and path.is_relative_to(mount_point)
+    except OSError as error:
+        raise RetentionError(f"{error.filename}: {error.strerror}. Is the disk of {mount_point} mounted?") from error
+    if not is_mounted:
+        raise RetentionError(f"{mount_point}: no disk is mounted here, and {path} must be on it. Mount it")
+    if not is_on_it:
+        raise RetentionError(f"{path}: is not on the disk that is mounted at {mount_point}, which mount_point names")
+
+
 def clip_path_parts(path: str) -> tuple[str, str, str]:
     """Return (camera, date, file name) of a clip's path; raise RetentionError when it is none."""
     parts = path.split("/")
@@ -269,10 +331,16 @@ def _mounts_below(path: Path) -> frozenset[str]:
     return frozenset(point for point in points if point.startswith(f"{path}/"))
 
 
-def _start_of(stamp: str) -> float:
-    """Return the unix time of `20261122T025136.123` (UTC)."""
+def _clip_names(handle: int, after: str) -> list[str]:
+    """Return the first names of clips that come after a name, sorted, at most `_MAX_NAMES`."""
+    with os.scandir(handle) as entries:
+        names = (entry.name for entry in entries if entry.name > after and _CLIP.match(entry.name))
+        return heapq.nsmallest(_MAX_NAMES, names)
+
+
+def _start_of(name: str) -> float:
+    """Return the unix time that a clip is named after, `20261122T025136.123Z.mp4` (UTC); 0 when there is no such."""
     try:
-        moment = datetime.strptime(stamp, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
+        return datetime.fromisoformat(name.removesuffix(".mp4")).timestamp()
     except ValueError:
         return 0.0
-    return moment.timestamp()

@@ -6,8 +6,10 @@ The one implementation behind the module `disk_prune`, the HDD monitor, the reco
 Python's standard library only.
 
 What is deleted is named by the recorder's index (SQLite), where the importance of each clip is known: the lesser class
-first, in it the oldest, `pinned` never. Without an index the dated folders are walked, oldest first; then the
-importance is unknown, and nothing is protected but by age.
+first, in it what is safe elsewhere, in it the oldest, `pinned` never. Without an index the dated folders are walked,
+oldest first; then the importance is unknown, and nothing is protected but by age.
+
+The work grows with what is deleted, not with what is stored.
 """
 
 from __future__ import annotations
@@ -16,16 +18,29 @@ import contextlib
 import errno
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from .recordings import Clip, RetentionError, Root, Space, clip_path_parts
+from .retention_policy import IMPORTANCE_ORDER, Limits, Policy, Scope
+from .retention_sources import Indexed, Source, Walked, open_index_read_only
 
-IMPORTANCE_ORDER = ("continuous", "motion", "object")
-"""Classes in the order in which they are given up. `pinned`, and any class not named here, is never deleted."""
+__all__ = (
+    "IMPORTANCE_ORDER",
+    "Deletion",
+    "Limits",
+    "Outcome",
+    "Plan",
+    "Policy",
+    "act",
+    "is_below_floor",
+    "open_index_read_only",
+    "plan",
+    "prune",
+)
 
 _FAILS_FOR_ALL = (errno.EROFS, errno.EIO)
 _BATCH = 500
@@ -34,38 +49,12 @@ _MAX_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """How much room recordings may take. Every rule is optional, all given ones hold together."""
-
-    min_free_bytes: int | None = None
-    """Keep at least this much free for the recorder, in bytes."""
-    max_used_percent: float | None = None
-    """Use at most this part of the file system, blocks and inodes alike, in percent (0 to 100)."""
-    max_bytes: int | None = None
-    """All recordings together take at most this, in bytes."""
-    max_age_s: float | None = None
-    """A clip that ended longer ago than this goes, in seconds."""
-    min_age_s: float = 60.0
-    """A clip that ended less than this ago is never taken, in seconds; it protects what is being written."""
-
-    def __post_init__(self) -> None:
-        """Refuse values out of range."""
-        for name in ("min_free_bytes", "max_bytes", "max_age_s", "min_age_s"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise RetentionError(f"{name} is {value}, it must be 0 or more")
-        if self.max_used_percent is not None and not 0 < self.max_used_percent <= 100:
-            raise RetentionError(f"max_used_percent is {self.max_used_percent}, it must be above 0 and at most 100")
-        if self.max_age_s is not None and self.max_age_s < self.min_age_s:
-            raise RetentionError(f"max_age_s is {self.max_age_s}, less than min_age_s, which is {self.min_age_s}")
-
-
-@dataclass(frozen=True, slots=True)
 class Deletion:
-    """One line of a plan: which clip goes and by which rule (`max_age`, `quota` or `free_space`)."""
+    """One line of a plan: which clip goes and by which rule."""
 
     clip: Clip
     reason: str
+    """`max_age`, `quota` or `free_space`, with `camera_` or `class_` before it when the rule is about that only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +65,8 @@ class Plan:
     before: Space
     short_bytes: int = 0
     """Bytes that the policy asks for beyond all that may be deleted."""
+    short_files: int = 0
+    """Files (inodes) that it asks for beyond that."""
 
     @property
     def size_bytes(self) -> int:
@@ -97,20 +88,33 @@ class Outcome:
     after: Space
     short_bytes: int = 0
     """Bytes that the policy asks for beyond all that may be deleted."""
+    short_files: int = 0
+    """Files (inodes) that it asks for beyond that."""
 
     @property
     def freed_bytes(self) -> int:
         """What the file system says was freed; less than hoped when others write at the same time."""
         return max(0, self.after.free_bytes - self.before.free_bytes)
 
+    @property
+    def freed_inodes(self) -> int:
+        """How many inodes the file system says were freed: those of files and of emptied folders."""
+        return max(0, self.after.inodes_free - self.before.inodes_free)
 
-def prune(path: Path, policy: Policy, index: Path | None = None, now: float | None = None) -> Outcome:
-    """Plan and act in the recordings folder `path`, alone.
+
+def prune(
+    path: Path,
+    policy: Policy,
+    index: Path | None = None,
+    now: float | None = None,
+    mount_point: Path | None = None,
+) -> Outcome:
+    """Plan and act in the recordings folder `path`, alone; when `mount_point` is given, only if it is on that disk.
 
     Clips that cannot be deleted, or were gone already, give no room: then it plans again without them.
     Raises BusyError when another pruner is at work, RetentionError when the folder or the index cannot be used.
     """
-    with Root(path) as root:
+    with Root(path, mount_point) as root:
         root.lock()
         total = act(root, plan(root, policy, index, now), index, now)
         for _ in range(_MAX_ROUNDS):
@@ -125,6 +129,7 @@ def prune(path: Path, policy: Policy, index: Path | None = None, now: float | No
                 total.before,
                 more.after,
                 more.short_bytes,
+                more.short_files,
             )
             if not (more.failed or more.missing):
                 break
@@ -144,7 +149,7 @@ def plan(
     `now` is the present in unix seconds, `skip` holds paths that are left alone.
     """
     now = time.time() if now is None else now
-    source: _Source = _Walked(root) if index is None else _Indexed(index)
+    source: Source = Walked(root, now) if index is None else Indexed(index)
     with contextlib.closing(source):
         try:
             return _plan(source, policy, root.space(), now, skip)
@@ -189,162 +194,106 @@ def act(root: Root, plan: Plan, index: Path | None = None, now: float | None = N
         root.remove_empty(camera, date)
     if index is not None:
         _forget(index, [*(deletion.clip.path for deletion in deleted), *missing])
-    return Outcome(tuple(deleted), tuple(missing), tuple(failed), before, root.space(), plan.short_bytes)
+    gone = (tuple(deleted), tuple(missing), tuple(failed))
+    return Outcome(*gone, before, root.space(), plan.short_bytes, plan.short_files)
 
 
 def is_below_floor(space: Space, policy: Policy) -> bool:
     """Return whether the file system has less room than the policy keeps free; asks no clip and no index."""
-    return not _free_need(space, policy).is_met()
+    return _free_need(space, policy) != _Need()
 
 
-class _Source(Protocol):
-    """Where clips are looked up: the index, or the folders themselves."""
+def _plan(source: Source, policy: Policy, space: Space, now: float, skip: frozenset[str]) -> Plan:
+    """Apply the rules in turn; what an earlier one takes counts for the later ones.
 
-    def older_than(self, end: float) -> Iterator[Clip]:
-        """Yield deletable clips that ended before `end`, oldest first."""
-
-    def least_important(self, end: float) -> Iterator[Clip]:
-        """Yield deletable clips that ended before `end`, the lesser class first, in it the oldest."""
-
-    def total_bytes(self) -> int:
-        """Return the size of all clips."""
-
-    def close(self) -> None:
-        """Give back what is open."""
-
-
-class _Walked:
-    """Clips as the dated folders hold them; their importance is not known."""
-
-    def __init__(self, root: Root) -> None:
-        self._root = root
-
-    def older_than(self, end: float) -> Iterator[Clip]:
-        for clip in self._root.walk():
-            if clip.start >= end:  # oldest first, so none that follows ended before
-                return
-            if clip.end < end:
-                yield clip
-
-    def least_important(self, end: float) -> Iterator[Clip]:
-        return self.older_than(end)
-
-    def total_bytes(self) -> int:
-        return sum(clip.size_bytes for clip in self._root.walk())
-
-    def close(self) -> None:
-        """Nothing stays open between two calls."""
+    First what is too old; then quotas and last the room on the disk, in each those about a camera, about a class, and
+    about all. So cameras over their quota give before others do.
+    """
+    chosen = _Chosen(source, skip | source.open_paths(), now - policy.min_age_s)
+    scopes = tuple(policy.scopes())
+    for scope, limits in scopes:
+        if limits.max_age_s is not None:
+            chosen.take(scope, "max_age", lambda: True, now - limits.max_age_s)
+    short = _Need()
+    for scope, limits in scopes:
+        if limits.max_bytes is not None:
+            quota = _Need(source.total_bytes(scope) - limits.max_bytes)
+            short = short.or_more(chosen.take_for(scope, "quota", quota))
+    for scope, limits in scopes:
+        missing = chosen.take_for(scope, "free_space", _free_need(space, limits))
+        if limits is policy:  # a camera's or class's rule says what may go for it, not that there must be room
+            short = short.or_more(missing)
+    return Plan(tuple(chosen.deletions.values()), space, short.size_bytes, short.files)
 
 
-class _Indexed:
-    """Clips as the recorder's index names them."""
-
-    _SELECT = 'SELECT path, start, "end", bytes, importance FROM clips'
-
-    def __init__(self, index: Path) -> None:
-        self._connection = open_index_read_only(index)
-
-    def older_than(self, end: float) -> Iterator[Clip]:
-        marks = ", ".join("?" * len(IMPORTANCE_ORDER))
-        query = f'{self._SELECT} WHERE "end" < ? AND importance IN ({marks}) ORDER BY start'
-        return self._clips(query, (end, *IMPORTANCE_ORDER))
-
-    def least_important(self, end: float) -> Iterator[Clip]:
-        for importance in IMPORTANCE_ORDER:
-            query = f'{self._SELECT} WHERE importance = ? AND "end" < ? ORDER BY start'
-            yield from self._clips(query, (importance, end))
-
-    def total_bytes(self) -> int:
-        (total,) = self._connection.execute("SELECT coalesce(sum(bytes), 0) FROM clips").fetchone()
-        return int(total)
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def _clips(self, query: str, values: tuple[float | str, ...]) -> Iterator[Clip]:
-        for path, start, end, size_bytes, importance in self._connection.execute(query, values):
-            yield Clip(path, start, end, size_bytes, importance)
-
-
-def open_index_read_only(index: Path) -> sqlite3.Connection:
-    """Open the recorder's index so that not even SQLite's side files are written; raise RetentionError if it cannot."""
-    # A write-ahead log means that the recorder is (or was) at work: join it. Without one nobody is, and `immutable`
-    # keeps SQLite from making its side files, which a check mode must not.
-    mode = "mode=ro" if Path(f"{index}-wal").exists() else "mode=ro&immutable=1"
-    try:
-        connection = sqlite3.connect(f"{index.absolute().as_uri()}?{mode}", uri=True, timeout=10)
-        connection.execute("SELECT 1 FROM clips LIMIT 1").fetchone()
-    except sqlite3.Error as error:
-        raise RetentionError(f"{index}: the index of clips cannot be read: {error}") from error
-    return connection
-
-
-def _plan(source: _Source, policy: Policy, space: Space, now: float, skip: frozenset[str]) -> Plan:
-    """Apply the rules in turn; what an earlier one takes counts for the later ones."""
-    chosen: dict[str, Deletion] = {}
-    if policy.max_age_s is not None:
-        for clip in source.older_than(now - policy.max_age_s):
-            if clip.path not in skip:
-                chosen[clip.path] = Deletion(clip, "max_age")
-    quota = _quota_need(source, policy)
-    free = _free_need(space, policy)
-    for deletion in chosen.values():
-        quota.take(deletion.clip)
-        free.take(deletion.clip)
-    if not (quota.is_met() and free.is_met()):
-        for clip in source.least_important(now - policy.min_age_s):
-            if clip.path in chosen or clip.path in skip:
-                continue
-            chosen[clip.path] = Deletion(clip, "free_space" if quota.is_met() else "quota")
-            quota.take(clip)
-            free.take(clip)
-            if quota.is_met() and free.is_met():
-                break
-    short_bytes = max(0, quota.size_bytes, free.size_bytes)
-    return Plan(tuple(chosen.values()), space, short_bytes)
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Need:
-    """What is still to be freed, in bytes and in files (inodes)."""
+    """What is to be freed, in bytes and in files (inodes)."""
 
     size_bytes: int = 0
     files: int = 0
 
-    def is_met(self) -> bool:
-        """Whether enough has been taken."""
-        return self.size_bytes <= 0 and self.files <= 0
-
-    def take(self, clip: Clip) -> None:
-        """Count a clip as deleted."""
-        self.size_bytes -= clip.size_bytes
-        self.files -= 1
+    def or_more(self, other: _Need) -> _Need:
+        """Return the larger of two."""
+        return _Need(max(self.size_bytes, other.size_bytes), max(self.files, other.files))
 
 
-def _quota_need(source: _Source, policy: Policy) -> _Need:
-    """Return what stands above the quota."""
-    if policy.max_bytes is None:
-        return _Need()
-    return _Need(source.total_bytes() - policy.max_bytes)
+class _Chosen:
+    """The deletions of a plan, by path and in their order, and how much they are."""
+
+    def __init__(self, source: Source, skip: frozenset[str], youngest: float) -> None:
+        """Clips of `source`, but not those in `skip` nor any that ended at `youngest` (unix seconds) or after."""
+        self.deletions: dict[str, Deletion] = {}
+        self._source = source
+        self._skip = skip
+        self._youngest = youngest
+        self._bytes: Counter[Scope] = Counter()
+
+    def take_for(self, scope: Scope, rule: str, need: _Need) -> _Need:
+        """Choose clips until `need` is met, counting those chosen before; return what is lacking then."""
+        # A quota counts its own clips only; the disk has room by whichever clip.
+        counted = scope if rule == "quota" else Scope()
+
+        def lacks() -> bool:
+            return need.size_bytes > self._bytes[counted] or need.files > len(self.deletions)
+
+        self.take(scope, rule, lacks, self._youngest)
+        lacking = _Need(need.size_bytes - self._bytes[counted], need.files - len(self.deletions))
+        return _Need().or_more(lacking)
+
+    def take(self, scope: Scope, rule: str, is_needed: Callable[[], bool], before: float) -> None:
+        """Choose clips of `scope` that ended before `before`, for as long as it is needed."""
+        if not is_needed():
+            return
+        for clip in self._source.clips(scope, before):
+            if clip.path in self.deletions or clip.path in self._skip:
+                continue
+            self.deletions[clip.path] = Deletion(clip, scope.reason(rule))
+            for counted in (Scope(), Scope(camera=clip.camera), Scope(importance=clip.importance)):
+                self._bytes[counted] += clip.size_bytes
+            if not is_needed():
+                return
 
 
-def _free_need(space: Space, policy: Policy) -> _Need:
-    """Return what the file system lacks, by the stricter of the rules."""
-    need = _Need()
-    if policy.min_free_bytes is not None:
-        need.size_bytes = policy.min_free_bytes - space.free_bytes
-    if policy.max_used_percent is not None:
-        share = policy.max_used_percent / 100.0
+def _free_need(space: Space, limits: Limits) -> _Need:
+    """Return what the file system lacks, by the stricter of the rules; less than 0 when there is more."""
+    lacking_bytes = lacking_files = 0
+    if limits.min_free_bytes is not None:
+        lacking_bytes = limits.min_free_bytes - space.free_bytes
+    if limits.max_used_percent is not None:
+        share = limits.max_used_percent / 100.0
         usable_bytes = space.used_bytes + space.free_bytes
-        need.size_bytes = max(need.size_bytes, space.used_bytes - int(share * usable_bytes))
-        need.files = (space.inodes_total - space.inodes_free) - int(share * space.inodes_total)
-    return need
+        lacking_bytes = max(lacking_bytes, space.used_bytes - int(share * usable_bytes))
+        lacking_files = (space.inodes_total - space.inodes_free) - int(share * space.inodes_total)
+    return _Need(max(0, lacking_bytes), max(0, lacking_files))
 
 
 def _forget(index: Path, paths: list[str]) -> None:
     """Delete the rows of clips that are gone. Short transactions: the recorder writes to the same index."""
     try:
-        with contextlib.closing(sqlite3.connect(index, timeout=30)) as connection:
+        location = f"{index.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(location, uri=True, timeout=30)) as connection:
+            connection.execute("PRAGMA synchronous = NORMAL")  # a row that comes back is found to have no file
             for first in range(0, len(paths), _BATCH):
                 batch = [(path,) for path in paths[first : first + _BATCH]]
                 with connection:

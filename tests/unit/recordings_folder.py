@@ -50,6 +50,11 @@ class Recordings:
                 (camera, path, start, end, size_bytes, importance),
             )
 
+    def set_safe(self, *paths: str) -> None:
+        """Say that verified copies of clips are elsewhere."""
+        with closing(ClipIndex(self.index)) as index:
+            index.set_safe(paths, self.now)
+
     def rows(self) -> set[str]:
         """Return the paths that the index knows."""
         with closing(sqlite3.connect(self.index)) as connection:

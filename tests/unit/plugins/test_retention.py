@@ -41,6 +41,14 @@ def test_the_lesser_class_goes_first_and_in_it_the_oldest(recordings: Recordings
     assert planned(recordings, Policy(max_bytes=0)) == [continuous, old_motion, new_motion, old_object]
 
 
+def test_within_a_class_what_is_safe_elsewhere_goes_before_what_is_not(recordings: Recordings) -> None:
+    unsafe = recordings.add(9 * HOUR_S)
+    safe = [recordings.add(hours * HOUR_S) for hours in (3, 2)]
+    safe_object = recordings.add(20 * HOUR_S, "object")
+    recordings.set_safe(*safe, safe_object)
+    assert planned(recordings, Policy(max_bytes=0)) == [*safe, unsafe, safe_object]
+
+
 def test_no_more_goes_than_the_quota_asks_for(recordings: Recordings) -> None:
     paths = [recordings.add(hours * HOUR_S) for hours in (5, 4, 3, 2, 1)]
     assert planned(recordings, Policy(max_bytes=3 * CLIP_BYTES)) == paths[:2]

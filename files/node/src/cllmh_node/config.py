@@ -7,7 +7,7 @@ import difflib
 import re
 import stat
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -127,14 +127,17 @@ def _shown(key: str, value: Any) -> str:
 def _allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """Return the keys that the (nested) model at `location` knows."""
     current: Any = model
+    is_name = False  # of one of many, such as a camera in `cameras: {gate: {...}}`
     for part in location:
-        if isinstance(part, int):
+        if isinstance(part, int) or is_name:
+            is_name = False
             continue
         field = current.model_fields.get(part)
         nested = _nested_model(field.annotation) if field else None
-        if nested is None:
+        if field is None or nested is None:
             return []
         current = nested
+        is_name = get_origin(field.annotation) is dict
     return sorted(field.alias or name for name, field in current.model_fields.items())
 
 

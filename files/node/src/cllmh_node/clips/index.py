@@ -18,6 +18,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from cllmh_node.clips.naming import clip_start
+from cllmh_node.clips.schema import bring_up_to_date
 
 Mode = Literal["motion", "continuous", "off"]
 """When a camera is recorded: when something moves, always, never."""
@@ -29,42 +30,6 @@ Importance = Literal["pinned", "object", "motion", "continuous"]
 """How long a clip outlives others, the most important first."""
 
 _BUSY_TIMEOUT_S = 10.0
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS clips (
-    id INTEGER PRIMARY KEY,
-    camera TEXT NOT NULL,
-    path TEXT NOT NULL UNIQUE,      -- below the recordings directory
-    start REAL NOT NULL,
-    "end" REAL NOT NULL,
-    bytes INTEGER NOT NULL,
-    importance TEXT NOT NULL CHECK (importance IN ('pinned', 'object', 'motion', 'continuous')),
-    peak_score REAL,                -- largest moving part of the picture, 0..1
-    labels TEXT NOT NULL DEFAULT '[]'
-);
-CREATE INDEX IF NOT EXISTS clips_by_camera ON clips (camera, start);
-CREATE INDEX IF NOT EXISTS clips_by_start ON clips (start);
-CREATE TABLE IF NOT EXISTS gaps (
-    id INTEGER PRIMARY KEY,
-    camera TEXT NOT NULL,
-    start REAL NOT NULL,
-    "end" REAL,                     -- NULL while the gap lasts
-    cause TEXT NOT NULL,
-    UNIQUE (camera, start, cause)
-);
-CREATE TABLE IF NOT EXISTS spans (  -- in which the recorder did with a camera what its mode asks for
-    camera TEXT NOT NULL,
-    start REAL NOT NULL,
-    "end" REAL NOT NULL,            -- moved on every few seconds; after a kill, the start of a restart's gap
-    mode TEXT NOT NULL CHECK (mode IN ('motion', 'continuous', 'off')),
-    PRIMARY KEY (camera, start)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS open_clips (
-    camera TEXT PRIMARY KEY,
-    path TEXT NOT NULL,             -- being written; after a kill, the file to mend first
-    importance TEXT NOT NULL
-);
-"""
 
 _SELECT_CLIPS = """
 SELECT camera, path, start, "end", bytes, importance, peak_score, labels FROM clips
@@ -139,7 +104,7 @@ class ClipIndex:
         self._connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.executescript(_SCHEMA)
+        bring_up_to_date(self._connection)
 
     def close(self) -> None:
         """Close the connection."""
@@ -235,6 +200,15 @@ class ClipIndex:
         with self._lock, self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany("DELETE FROM clips WHERE path = ?", [(path,) for path in paths])
+
+    def set_safe(self, paths: Sequence[str], at: float | None) -> None:
+        """Say that a verified copy of these clips was elsewhere at `at` (unix seconds); None takes it back.
+
+        Retention prefers to delete what is safe. Paths that the index does not know are passed over.
+        """
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("UPDATE clips SET safe_at = ? WHERE path = ?", [(at, path) for path in paths])
 
     def _execute(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
         with self._lock:

@@ -5,38 +5,8 @@ from typing import Self
 
 from pydantic import model_validator
 
-from cllmh_node.config import Field, ServiceConfig, StrictModel
-from cllmh_node.retention import Policy
-
-
-class RetentionConfig(StrictModel):
-    """How much room recordings may take. Rules left out do not apply; all given ones hold together."""
-
-    min_free_bytes: int | None = Field(default=None, ge=0)
-    """Keep at least this much free, in bytes."""
-
-    max_used_percent: float | None = Field(default=90.0, gt=0, le=100)
-    """Use at most this part of the file system, blocks and inodes alike, in percent."""
-
-    max_bytes: int | None = Field(default=None, ge=0)
-    """All recordings together take at most this, in bytes."""
-
-    max_age_s: float | None = Field(default=None, ge=0)
-    """Delete clips that ended longer ago than this, in seconds."""
-
-    min_age_s: float = Field(default=60.0, ge=0)
-    """Never delete a clip that ended less than this ago, in seconds."""
-
-    @model_validator(mode="after")
-    def _ages_in_order(self) -> Self:
-        """Refuse a policy that contradicts itself."""
-        if self.max_age_s is not None and self.max_age_s < self.min_age_s:
-            raise ValueError("max_age_s must not be less than min_age_s")
-        return self
-
-    def policy(self) -> Policy:
-        """Return the same as retention knows it."""
-        return Policy(**self.model_dump())
+from cllmh_node.config import Field, ServiceConfig
+from cllmh_node.retention_settings import RetentionConfig
 
 
 class HddMonitorConfig(ServiceConfig):

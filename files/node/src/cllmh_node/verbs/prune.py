@@ -10,7 +10,7 @@ Without --index a folder given by --root is walked: then no clip is known to be 
 import argparse
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         if args.root is not None:
             return _prune(args, args.root, args.index, Policy(**rules), None)
         config = _config(args)
-        policy = Policy(**{**config.retention.model_dump(), **rules})
+        policy = replace(config.retention.policy(), **rules)
         return _prune(args, config.recordings_dir, config.index, policy, Spool(config.spool_dir))
     except RetentionError as error:
         sys.stderr.write(f"{error}\n")

@@ -1,15 +1,15 @@
 """Retention as its users see it: what goes, in which order, and what is never touched."""
 
 import fcntl
-import os
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cllmh_node.recordings import MARKER, BusyError, RetentionError, Root, Space
+from cllmh_node.recordings import MARKER, BusyError, RetentionError, Root
 from cllmh_node.retention import Plan, Policy, act, plan, prune
+from unit.plugins.spaces import with_space
 from unit.recordings_folder import CLIP_BYTES, DAY_S, HOUR_S, NOW, Recordings, tree_hash
 
 
@@ -25,13 +25,6 @@ def planned(recordings: Recordings, policy: Policy, *, indexed: bool = True) -> 
 @pytest.fixture
 def recordings(tmp_path: Path) -> Recordings:
     return Recordings(tmp_path)
-
-
-def with_space(monkeypatch: pytest.MonkeyPatch, used_bytes: int, free_bytes: int, inodes_used: int = 0) -> None:
-    """Let the file system have this much room; only statvfs itself can be asked for the real one."""
-    total = used_bytes + free_bytes
-    space = Space(total, used_bytes, free_bytes, 100.0 * used_bytes / total, 1000, 1000 - inodes_used)
-    monkeypatch.setattr(Space, "of", lambda _: space)
 
 
 def test_the_lesser_class_goes_first_and_in_it_the_oldest(recordings: Recordings) -> None:
@@ -211,30 +204,6 @@ def test_files_that_are_no_clips_stay(recordings: Recordings) -> None:
     prune(recordings.root, Policy(max_bytes=0), None, NOW)
     assert recordings.files() == set()
     assert note.exists()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_mount_below_the_root_is_not_entered(recordings: Recordings) -> None:
-    import ctypes
-
-    recordings.add(5 * DAY_S, camera="yard")
-    path = recordings.add(5 * DAY_S)
-    mounted = recordings.root / "yard"
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"tmpfs", bytes(mounted), b"tmpfs", 0, None) != 0:
-        pytest.skip(f"no mounts here: {os.strerror(ctypes.get_errno())}")
-    try:
-        inner = mounted / "2026-01-01" / "20260101T000000.000Z.mp4"
-        inner.parent.mkdir()
-        inner.write_bytes(b"v")
-        os.utime(inner, (1, 1))
-        assert planned(recordings, Policy(max_bytes=0), indexed=False) == [path]
-        outcome = prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW)
-        assert [deletion.clip.path for deletion in outcome.deleted] == [path]
-        assert "is a mount" in outcome.failed[0][1]
-        assert inner.exists()
-    finally:
-        libc.umount2(bytes(mounted), 2)
 
 
 def test_a_folder_without_its_marker_is_refused(recordings: Recordings) -> None:

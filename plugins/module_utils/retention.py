@@ -90,6 +90,14 @@ class Outcome:
     """Bytes that the policy asks for beyond all that may be deleted."""
     short_files: int = 0
     """Files (inodes) that it asks for beyond that."""
+    planned: tuple[Deletion, ...] = ()
+    """What was to go, in its order."""
+
+    @classmethod
+    def promised(cls, plan: Plan) -> Outcome:
+        """Return what a plan comes to when nothing is in its way; nothing is done, and so nothing is freed."""
+        deletions = plan.deletions
+        return cls(deletions, (), (), plan.before, plan.before, plan.short_bytes, plan.short_files, deletions)
 
     @property
     def freed_bytes(self) -> int:
@@ -130,6 +138,7 @@ def prune(
                 more.after,
                 more.short_bytes,
                 more.short_files,
+                total.planned + more.planned,
             )
             if not (more.failed or more.missing):
                 break
@@ -195,7 +204,7 @@ def act(root: Root, plan: Plan, index: Path | None = None, now: float | None = N
     if index is not None:
         _forget(index, [*(deletion.clip.path for deletion in deleted), *missing])
     gone = (tuple(deleted), tuple(missing), tuple(failed))
-    return Outcome(*gone, before, root.space(), plan.short_bytes, plan.short_files)
+    return Outcome(*gone, before, root.space(), plan.short_bytes, plan.short_files, plan.deletions)
 
 
 def is_below_floor(space: Space, policy: Policy) -> bool:

@@ -50,6 +50,11 @@ class Recordings:
                 (camera, path, start, end, size_bytes, importance),
             )
 
+    def resize_row(self, path: str, size_bytes: int) -> None:
+        """Let the index say that a clip is of another size than its file."""
+        with closing(sqlite3.connect(self.index)) as connection, connection:
+            connection.execute("UPDATE clips SET bytes = ? WHERE path = ?", (size_bytes, path))
+
     def set_safe(self, *paths: str) -> None:
         """Say that verified copies of clips are elsewhere."""
         with closing(ClipIndex(self.index)) as index:

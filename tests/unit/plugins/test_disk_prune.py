@@ -1,7 +1,9 @@
 """The module disk_prune: what Ansible gets back, and that a check writes nothing."""
 
 import fcntl
+import itertools
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -10,11 +12,21 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
-from ansible.template import Templar, trust_as_template
 
-from cllmh_node.recordings import MARKER
+from cllmh_node.recordings import MARKER, Space
 from unit.collection import imported
-from unit.recordings_folder import CLIP_BYTES, DAY_S, HOUR_S, Recordings, tree_hash
+from unit.plugins.examples import examples_of
+from unit.recordings_folder import CLIP_BYTES, DAY_S, Recordings, tree_hash
+
+GIB = 2**30
+
+STORED = (  # days old, importance, camera, bytes
+    (40, "object", "gate", 10 * GIB),
+    (20, "object", "street", 20 * GIB),
+    (10, "motion", "gate", GIB),
+    (3, "object", "street", 40 * GIB),
+    (2, "continuous", "gate", 450 * GIB),
+)
 
 
 @pytest.fixture(scope="module")
@@ -126,29 +138,93 @@ def test_what_the_policy_cannot_have_is_a_warning(ansible: Ansible, recordings: 
 
 
 def test_the_examples_of_the_documentation_work(
-    ansible: Ansible, disk_prune: ModuleType, recordings: Recordings
+    ansible: Ansible, disk_prune: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recordings.add(HOUR_S)
-    documented = set(yaml.safe_load(disk_prune.DOCUMENTATION)["options"])
-    assert documented == set(disk_prune.ARGUMENTS)
-    examples = yaml.safe_load(disk_prune.EXAMPLES)
-    assert len(examples) >= 3
-    for example in examples:
-        arguments = example["cllmh.cctv.disk_prune"]
-        assert set(arguments) <= documented
-        places = {"path": str(recordings.root), "index": str(recordings.index)}
-        rendered = {name: rendered_value(value) for name, value in arguments.items()}
-        answer = ansible(check=True, **{**rendered, **{name: places[name] for name in places if name in arguments}})
-        assert "failed" not in answer, example["name"]
-        returned = set(yaml.safe_load(disk_prune.RETURN))
-        assert returned <= set(answer)
+    now = time.time()
+    full = Space(100 * GIB, 95 * GIB, 5 * GIB, 95.0, 1000, 900)
+    monkeypatch.setattr(disk_prune.Root, "space", lambda _: full)
+    fell_to = []
+    for number in itertools.count():
+        recordings = Recordings(tmp_path / str(number), now)
+        for days, importance, camera, size_bytes in STORED:
+            path = recordings.add(days * DAY_S, importance, camera, 100)
+            recordings.resize_row(path, size_bytes)
+        places = {"path": recordings.root, "index": recordings.index, "mount_point": mount_of(tmp_path)}
+        examples = list(examples_of(disk_prune, {name: str(place) for name, place in places.items()}))
+        if number == len(examples):
+            break
+        name, arguments = examples[number]
+        before = tree_hash(recordings.root.parent)
+        promised = ansible(check=True, **arguments)
+        assert tree_hash(recordings.root.parent) == before, name
+        done = ansible(**arguments)
+        assert "failed" not in done, name
+        assert done["plan"] == promised["plan"] == done["deleted"], name
+        assert set(yaml.safe_load(disk_prune.RETURN)) <= set(done), name
+        assert recordings.files().isdisjoint(clip["path"] for clip in done["deleted"]), name
+        fell_to.append({(clip["importance"], clip["reason"]) for clip in done["deleted"]})
+    assert fell_to == [
+        {("continuous", "free_space")},
+        {("object", "max_age"), ("continuous", "quota")},
+        {("object", "camera_quota"), ("motion", "class_max_age"), ("continuous", "class_free_space")},
+        {("unknown", "free_space")},
+    ]
 
 
-def rendered_value(value: Any) -> Any:
-    """Return an argument as a playbook would have it."""
-    if not isinstance(value, str) or "{{" not in value:
-        return value
-    return Templar().template(trust_as_template(value))
+def mount_of(path: Path) -> Path:
+    """Return where the disk of a path is mounted."""
+    return next(folder for folder in (path, *path.parents) if folder.is_mount())
+
+
+def test_the_disk_that_is_expected_must_be_mounted(ansible: Ansible, recordings: Recordings) -> None:
+    recordings.add(3 * DAY_S)
+    for check in (True, False):
+        answer = ansible(check=check, path=str(recordings.root), mount_point=str(recordings.root.parent), max_bytes=0)
+        assert "no disk is mounted here" in answer["msg"]
+    assert len(recordings.files()) == 1
+
+
+def test_rules_about_cameras_and_classes_are_followed(ansible: Ansible, recordings: Recordings) -> None:
+    yard = [recordings.add(days * DAY_S, camera="yard") for days in (4, 3)]
+    gate = recordings.add(5 * DAY_S, "continuous", "gate")
+    answer = ansible(
+        path=str(recordings.root),
+        index=str(recordings.index),
+        cameras={"yard": {"max_bytes": "10K"}, "attic": {"max_age_s": 60}},
+        classes={"continuous": {"max_bytes": 0}, "object": {}},
+    )
+    assert [(clip["path"], clip["reason"]) for clip in answer["deleted"]] == [
+        (yard[0], "camera_quota"),
+        (gate, "class_quota"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cameras": {"gate": {"max_byte": 5}}}, "cameras: gate: max_byte. Supported parameters include"),
+        ({"cameras": {"gate": {"max_bytes": "much"}}}, "cameras: gate: "),
+        ({"cameras": {"gate": 5}}, "cameras: gate: 5: must be a dictionary of min_free_bytes"),
+        ({"cameras": {"gate": {"max_age_s": -5}}}, "max_age_s is -5.0, it must be 0 or more"),
+        ({"classes": {"pinned": {"max_bytes": 5}}}, "pinned"),
+        ({"classes": {"motion": {"max_bytes": 5}}}, "only the recorder's index knows which class a clip has"),
+    ],
+)
+def test_rules_that_cannot_be_are_refused(
+    ansible: Ansible, recordings: Recordings, arguments: dict[str, Any], message: str
+) -> None:
+    recordings.add(3 * DAY_S)
+    assert message in ansible(path=str(recordings.root), **arguments)["msg"]
+    assert len(recordings.files()) == 1
+
+
+def test_the_documented_rules_of_a_class_are_the_modules(disk_prune: ModuleType) -> None:
+    documented = yaml.safe_load(disk_prune.DOCUMENTATION)["options"]["classes"]["suboptions"]
+    accepted = disk_prune.ARGUMENTS["classes"]["options"]
+    assert list(documented) == list(accepted)
+    for name, options in accepted.items():
+        types = {rule: rule_options["type"] for rule, rule_options in documented[name]["suboptions"].items()}
+        assert types == {rule: rule_options["type"] for rule, rule_options in options["options"].items()}
 
 
 def test_the_documented_defaults_are_the_modules(disk_prune: ModuleType) -> None:

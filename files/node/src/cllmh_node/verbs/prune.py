@@ -4,6 +4,7 @@ Examples:
   cllmh-node prune --check                                    what would go by /etc/cllmh/hdd_monitor.yml
   cllmh-node prune --root /mnt/cctv --max-used-percent 80     walk the dated folders, oldest first
 
+Rules about single cameras and classes are in the configuration; those given here are about all recordings.
 Without --index a folder given by --root is walked: then no clip is known to be pinned.
 """
 
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--config", type=Path, default=Path("/etc/cllmh/hdd_monitor.yml"), help="default: %(default)s")
     source.add_argument("--root", type=Path, help="the recordings folder, instead of a configuration")
     parser.add_argument("--index", type=Path, help="the recorder's index of clips, with --root")
+    parser.add_argument("--mount-point", type=Path, metavar="DIR", help="refuse unless the disk is mounted here")
     parser.add_argument("--min-free-bytes", type=int, metavar="N", help="keep this much free")
     parser.add_argument("--max-used-percent", type=float, metavar="P", help="use at most this part of the disk")
     parser.add_argument("--max-bytes", type=int, metavar="N", help="all recordings take at most this")
@@ -69,11 +71,10 @@ def _config(args: argparse.Namespace) -> "HddMonitorConfig":
 def _prune(args: argparse.Namespace, path: Path, index: Path | None, policy: Policy, spool: Spool | None) -> int:
     """Plan, or plan and act, and print what came of it."""
     if args.check:
-        with Root(path) as root:
-            planned = plan(root, policy, index)
-            outcome = Outcome(planned.deletions, (), (), planned.before, root.space(), planned.short_bytes)
+        with Root(path, args.mount_point) as root:
+            outcome = Outcome.promised(plan(root, policy, index))
     else:
-        outcome = prune(path, policy, index)
+        outcome = prune(path, policy, index, mount_point=args.mount_point)
         if spool is not None:
             report_deleted(spool, outcome)
     if args.json:
@@ -87,11 +88,14 @@ def _as_dict(outcome: Outcome, *, check: bool) -> dict[str, Any]:
     """Return the outcome as JSON has it."""
     return {
         "check": check,
+        "plan": [_line(deletion) for deletion in outcome.planned],
         "deleted": [_line(deletion) for deletion in outcome.deleted],
         "missing": list(outcome.missing),
         "failed": [{"path": path, "reason": reason} for path, reason in outcome.failed],
         "freed_bytes": outcome.freed_bytes,
+        "freed_inodes": outcome.freed_inodes,
         "short_bytes": outcome.short_bytes,
+        "short_files": outcome.short_files,
         "before": asdict(outcome.before),
         "after": asdict(outcome.after),
     }
@@ -114,5 +118,6 @@ def _print(outcome: Outcome, *, check: bool) -> None:
     for path, reason in outcome.failed:
         sys.stderr.write(f"failed {path}: {reason}\n")
     sys.stdout.write(f"{verb} {len(outcome.deleted)} clips, {size_bytes} bytes; free: {outcome.after.free_bytes}\n")
-    if outcome.short_bytes:
-        sys.stderr.write(f"{outcome.short_bytes} bytes more were asked for than may be deleted\n")
+    if outcome.short_bytes or outcome.short_files:
+        short = f"{outcome.short_bytes} bytes and {outcome.short_files} files"
+        sys.stderr.write(f"{short} more were asked for than may be deleted\n")

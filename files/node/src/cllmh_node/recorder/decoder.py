@@ -35,24 +35,23 @@ class LumaDecoder:
         """The stream it decodes."""
         self.frames = 0
         """Frames given to the codec."""
-        context = av.CodecContext.create(info.codec, "r")
-        if not isinstance(context, av.VideoCodecContext):
-            raise TypeError(f"{info.codec} is not a video codec")
-        self._context = context
-        self._context.extradata = info.extradata or None
-        self._context.thread_count = 1
         self._time_base = info.time_base
+        # The reduced picture of a keyframe does not show the blocks that the loop filter takes away; through a GOP
+        # they would grow.
+        self._single = _codec(info, {"skip_loop_filter": "all"})
+        self._sequential: av.VideoCodecContext | None = None
 
     def keyframe(self, frame: EncodedFrame) -> Picture | None:
         """Return one keyframe's picture, None when it is damaged."""
-        pictures = [*self.sequence([frame])]
-        pictures += [Picture(small_luma(decoded), at) for decoded, at in self._decode(None, frame)]
-        self._context.flush_buffers()
-        return pictures[0] if pictures else None
+        self.frames += 1
+        decoded = self._decode(self._single, self._packet(frame), frame)
+        decoded += self._decode(self._single, None, frame)
+        self._single.flush_buffers()
+        return Picture(small_luma(decoded[0][0]), decoded[0][1]) if decoded else None
 
     def restart(self) -> None:
         """Forget what was decoded: the next frame is a keyframe that does not follow the last one."""
-        self._context.flush_buffers()
+        self._sequential = None  # and the memory of its pictures
 
     def sequence(
         self, frames: Iterable[EncodedFrame], *, every_s: float = 0.0, after: float = 0.0
@@ -62,20 +61,37 @@ class LumaDecoder:
         All are decoded. Of those within `every_s` seconds after the unix time `after`, or after the last one yielded,
         no picture is made.
         """
+        context = self._sequential = self._sequential or _codec(self.info, {})
         for frame in frames:
             self.frames += 1
-            packet: Packet[Stream] = av.Packet(frame.data)
-            packet.pts, packet.dts, packet.time_base = frame.pts, frame.dts, self._time_base
-            for decoded, at in self._decode(packet, frame):
+            for decoded, at in self._decode(context, self._packet(frame), frame):
                 if not after <= at < after + every_s - _SLACK_S:
                     after = at
                     yield Picture(small_luma(decoded), at)
 
-    def _decode(self, packet: Packet[Stream] | None, frame: EncodedFrame) -> list[tuple[av.VideoFrame, float]]:
+    def _packet(self, frame: EncodedFrame) -> Packet[Stream]:
+        packet: Packet[Stream] = av.Packet(frame.data)
+        packet.pts, packet.dts, packet.time_base = frame.pts, frame.dts, self._time_base
+        return packet
+
+    def _decode(
+        self, context: av.VideoCodecContext, packet: Packet[Stream] | None, frame: EncodedFrame
+    ) -> list[tuple[av.VideoFrame, float]]:
         """Return the decoded frames with their times."""
         try:
-            decoded = self._context.decode(packet)
+            decoded = context.decode(packet)
         except av.error.InvalidDataError:
             return []
         base_s = float(self._time_base)
         return [(picture, frame.at + ((picture.pts or frame.pts) - frame.pts) * base_s) for picture in decoded]
+
+
+def _codec(info: StreamInfo, options: dict[str, str]) -> av.VideoCodecContext:
+    """Return a new decoder of a stream."""
+    context = av.CodecContext.create(info.codec, "r")
+    if not isinstance(context, av.VideoCodecContext):
+        raise TypeError(f"{info.codec} is not a video codec")
+    context.extradata = info.extradata or None
+    context.thread_count = 1
+    context.options = options
+    return context

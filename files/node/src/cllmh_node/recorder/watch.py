@@ -9,7 +9,7 @@ pass elsewhere keep no ghost alive.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import pairwise
@@ -23,6 +23,7 @@ from cllmh_node.motion.zones import watched
 from cllmh_node.recorder.decode_plan import DecodePlan, choose_plan
 from cllmh_node.recorder.decoder import LumaDecoder, Picture
 from cllmh_node.recorder.settings import MotionSettings
+from cllmh_node.recorder.surge import SurgeGauge
 from cllmh_node.ring import PacketRing
 from cllmh_node.rtsp.frame import EncodedFrame
 
@@ -125,6 +126,7 @@ class MotionWatch:
         """Under overload (2 and more) only every so many-th keyframe is looked at while the camera is quiet."""
         self.looked_at = 0
         """Pictures looked at."""
+        self._gauge = SurgeGauge()
         self._skipped = 0
         self._decoded_before = 0
 
@@ -146,6 +148,7 @@ class MotionWatch:
                 frame.at,
             )
         if not frame.is_keyframe:
+            self._gauge.take(len(frame.data), frame.at)
             return _NOTHING_NEW
         self._skipped += 1
         if self._skipped < self.stride and not is_recording:
@@ -155,13 +158,37 @@ class MotionWatch:
         if picture is None:
             return _NOTHING_NEW
         look = self._compare(picture, is_recording)
-        if self._suspicion is None:
-            return look
-        self._decoder.restart()
+        is_surge = look.sight is Sight.CLEAR and not is_recording and self.stride == 1 and self._gauge.is_surge()
+        if is_surge:
+            look = self._search(ring, look, frame.at)
+        elif self._suspicion is not None:
+            self._decoder.restart()
+            look = self._pursue(self._suspicion, self._latest(ring), frame.at)
+        self._gauge.end_gop(is_quiet=look.sight is Sight.CLEAR and not is_recording)
+        return look
+
+    def _latest(self, ring: PacketRing) -> Iterator[Picture]:
+        """Yield the pictures of the GOP that the latest keyframe has ended, and of that keyframe."""
         frames = ring.last_gops(2)
         if len(frames) > MOST_FRAMES:
             frames = ring.last_gops(1)
-        return self._pursue(self._suspicion, self._decoder.sequence(frames, every_s=SEEN_S), frame.at)
+        return self._decoder.sequence(frames, every_s=SEEN_S)
+
+    def _search(self, ring: PacketRing, look: Look, at: float) -> Look:
+        """Look for somebody who came and went between two keyframes; without one, return `look`."""
+        self._decoder.restart()
+        pictures = list(self._latest(ring))
+        self._decoder.restart()
+        for picture in pictures:
+            difference = self._difference(picture)
+            if difference.blobs.any() and not difference.is_light_change:
+                suspicion = _Suspicion(pictures[-1], difference, near(difference.blobs), until=at)
+                found = self._pursue(suspicion, pictures, at)
+                if found.sight is Sight.MOTION:
+                    self._gauge.was_motion()
+                    return found
+        self._gauge.was_nothing()
+        return look
 
     def resume(self, decoder: LumaDecoder) -> None:
         """Go on with a new session of the same camera; what is known of the scene stays."""
@@ -224,13 +251,7 @@ class MotionWatch:
             areas = (picture.luma.shape, self._settings.zones, self._settings.masks)
             self._within = watched(*areas) if has_areas else None
             return Look(Sight.LEARNING)
-        difference = against_background(
-            self._background,
-            picture.luma,
-            sigmas=self._settings.sigmas,
-            min_area=self._settings.min_area,
-            within=self._within,
-        )
+        difference = self._difference(picture)
         if not self._background.is_settled:
             if abs(picture.at - self._settled_at) >= SETTLE_EVERY_S:
                 self._settled_at = picture.at
@@ -252,6 +273,17 @@ class MotionWatch:
         until = picture.at + self._settings.confirm_s + self._settings.min_duration_s
         self._suspicion = _Suspicion(picture, difference, where, until)
         return Look(Sight.SUSPICION, score=difference.score)
+
+    def _difference(self, picture: Picture) -> Difference:
+        """Return what a picture shows that the background does not."""
+        assert self._background is not None
+        return against_background(
+            self._background,
+            picture.luma,
+            sigmas=self._settings.sigmas,
+            min_area=self._settings.min_area,
+            within=self._within,
+        )
 
     def _follow(self, last: Picture | None, picture: Picture, difference: Difference) -> Look:
         """Look at a picture with something in it while the clip goes on."""

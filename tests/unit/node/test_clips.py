@@ -1,6 +1,8 @@
 """Clips are readable whatever happens, and the index knows them."""
 
 import contextlib
+import os
+import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -9,6 +11,7 @@ import av
 import av.error
 import pytest
 
+from cllmh_node.clips import file as clip_file
 from cllmh_node.clips.index import ClipIndex, ClipRow, GapRow, read_clips, read_gaps
 from cllmh_node.clips.naming import clip_path, clip_start, iso_time
 from cllmh_node.clips.reconcile import mend
@@ -56,6 +59,32 @@ def test_a_closed_clip_is_a_plain_mp4_that_plays_to_its_end(footage: Path, tmp_p
 def test_a_clip_can_be_played_while_it_is_written(footage: Path, tmp_path: Path) -> None:
     writer = write(Camera(footage), tmp_path, 10)
     assert playable_seconds(tmp_path / writer.path) >= 8
+    writer.close()
+
+
+@pytest.mark.parametrize(("sync_takes_s", "most_lost_s"), [(0.0, 1.1), (0.3, 4.1)])
+def test_a_power_cut_takes_the_fragment_that_grows_and_on_a_slow_disk_a_few_more(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync_takes_s: float, most_lost_s: float
+) -> None:
+    now, synced, syncs = 1000.0, 0, 0
+
+    def sync(handle: int) -> None:
+        nonlocal now, synced, syncs
+        now += sync_takes_s
+        synced = os.fstat(handle).st_size
+        syncs += 1
+
+    monkeypatch.setattr(clip_file.os, "fdatasync", sync)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    writer = ClipWriter(tmp_path, "gate", Camera(footage).info, BEGINS_AT)
+    survivor = tmp_path / "as_the_disk_has_it.mp4"
+    for number, frame in enumerate(islice(Camera(footage).frames(), 110), start=1):
+        writer.write(frame)
+        now = max(now, 1000.0 + number / 10)
+        if number % 10 == 0 and number > 40:
+            survivor.write_bytes((tmp_path / writer.path).read_bytes()[:synced])
+            assert number / 10 - playable_seconds(survivor) <= most_lost_s
+    assert syncs <= (11 if sync_takes_s == 0 else 4)
     writer.close()
 
 

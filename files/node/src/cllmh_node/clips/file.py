@@ -4,12 +4,18 @@ import os
 import time
 from pathlib import Path
 
-SYNC_EVERY_S = 5.0
-"""A power cut can take so much of the clip that is being written, in seconds."""
+SYNC_EVERY_S = 0.5
+"""What was written is synced so long after the last sync at the earliest, in seconds: each whole fragment."""
+
+LATEST_SYNC_S = 5.0
+"""On a slow disk it is synced less often, but at least so often, in seconds: so much a power cut can take there."""
+
+SYNC_SHARE = 0.1
+"""A clip waits for its syncs for at most this part of the time."""
 
 
 class ClipFile:
-    """A new file that FFmpeg writes through; what it holds is synced every few seconds.
+    """A new file that FFmpeg writes through; whoever writes a clip says when a fragment is whole, and so worth a sync.
 
     At the end of a clip FFmpeg turns the fragmented file into a plain MP4 by changing eight bytes at its beginning.
     All before that is synced first: otherwise a power cut could keep the change and lose the table it points to.
@@ -19,16 +25,21 @@ class ClipFile:
         """Create the file; raise OSError, FileExistsError too."""
         self.name = str(path)
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-        self._synced_at = time.monotonic()
+        self._is_synced = True
+        self._next_sync_at = 0.0
 
     def write(self, data: bytes) -> int:
         """Write all of `data` at the present position."""
         view = memoryview(data)
         while view:
             view = view[os.write(self._handle, view) :]
-        if time.monotonic() - self._synced_at > SYNC_EVERY_S:
-            self._sync()
+        self._is_synced = False
         return len(data)
+
+    def sync_if_due(self) -> None:
+        """Sync what was written, if the last sync is long enough ago."""
+        if not self._is_synced and time.monotonic() >= self._next_sync_at:
+            self._sync()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to another position."""
@@ -52,5 +63,8 @@ class ClipFile:
             os.close(self._handle)
 
     def _sync(self) -> None:
+        began = time.monotonic()
         os.fdatasync(self._handle)
-        self._synced_at = time.monotonic()
+        now = time.monotonic()
+        self._next_sync_at = now + min(max(SYNC_EVERY_S, (now - began) / SYNC_SHARE), LATEST_SYNC_S)
+        self._is_synced = True

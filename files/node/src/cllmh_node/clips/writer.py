@@ -92,6 +92,7 @@ class ClipWriter:
         self._last_dts = dts
         self._end_pts = max(self._end_pts, pts + self._frame_ticks)
         self.frames += 1
+        self._file.sync_if_due()
 
     def _write_audio(self, frame: EncodedFrame) -> None:
         """Add some sound, which has a clock of its own: the first piece begins when it was taken."""

@@ -16,6 +16,7 @@ NAMES = (
     "recorder_kill",
     "recorder_power_cut",
     "recorder_soak",
+    "prune",
 )
 
 

@@ -1,8 +1,9 @@
-"""docs/benchmarks.md and its plot, made from build/bench/*.json."""
+"""docs/benchmarks.md and its plot, made from build/bench/*.json; sections of what was not measured there stay."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from bench.harness import BUILD, ROOT, shown
@@ -24,16 +25,25 @@ INTRODUCTION = (
 
 
 def write() -> None:
-    """Write the page anew; `make bench` must have run."""
-    documents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(BUILD.glob("recorder_*.json"))]
-    parts = ["# Benchmarks of the recorder\n", *INTRODUCTION]
-    for document in documents:
-        parts.append(section(document))
+    """Write the sections anew of what was measured in this tree; those of other benchmarks stay as they are."""
+    page = DOCS / "benchmarks.md"
+    sections = sections_of(page.read_text(encoding="utf-8"))
+    for path in sorted(BUILD.glob("*.json")):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        text = section(document)
         if document["name"] == "recorder_scale":
             PLOT.parent.mkdir(parents=True, exist_ok=True)
             PLOT.write_text(plot(document["rows"]), encoding="utf-8")
-            parts.append(f"![Cost of a camera against the number of cameras]({PLOT.relative_to(DOCS)})\n")
-    (DOCS / "benchmarks.md").write_text("\n".join(parts), encoding="utf-8")
+            text += f"\n![Cost of a camera against the number of cameras]({PLOT.relative_to(DOCS)})\n"
+        sections[document["name"]] = text
+    parts = ["# Benchmarks\n", *INTRODUCTION, *(text for _, text in sorted(sections.items()))]
+    page.write_text("\n".join(parts), encoding="utf-8")
+
+
+def sections_of(page: str) -> dict[str, str]:
+    """Return the sections of the page by the names of their benchmarks."""
+    texts = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
+    return {text.partition("\n")[0]: f"## {text.rstrip()}\n" for text in texts}
 
 
 def section(document: dict[str, Any]) -> str:

@@ -1,10 +1,11 @@
 """The benchmarks in their short forms: what they count must be right on any machine; how fast it was is not asked."""
 
+import os
 import shutil
 
 import pytest
 
-from bench import recorder_kill, recorder_scale, recorder_soak, recorder_vs_motion
+from bench import prune, recorder_kill, recorder_scale, recorder_soak, recorder_vs_motion
 from bench.harness import VTEST
 
 pytestmark = pytest.mark.skipif(
@@ -36,3 +37,11 @@ def test_a_minute_of_faults_leaves_no_second_unaccounted_and_no_gap_without_its_
     names = ("camera_seconds_unaccounted", "faults_without_a_gap", "gaps_with_another_cause", "recorder_died")
     assert [result.value(name) for name in names] == [0, 0, 0, 0]
     assert (result.value("threads_grown") or 0) <= 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a disk of its own needs root")
+def test_each_way_of_pruning_takes_the_oldest_hundredth_and_nothing_else() -> None:
+    result = prune.run(short=True)
+    assert result.value("wrongly_deleted_or_kept") == 0
+    assert [row["deleted"] for row in result.rows] == [5] * 4 + [20] * 4
+    assert not prune.FOLDER.exists()

@@ -6,13 +6,13 @@ from contextlib import closing
 from pathlib import Path
 
 from cllmh_node.clips.index import ClipIndex, ClipRow, Importance
-from cllmh_node.clips.schema import _FIRST as FIRST_VERSION
+from cllmh_node.clips.schema import make_first_tables
 
 
 def test_an_index_of_an_earlier_version_gets_what_it_lacks_and_keeps_what_it_has(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
     with closing(sqlite3.connect(path)) as old:
-        old.executescript(FIRST_VERSION)
+        make_first_tables(old)
         old.execute("INSERT INTO clips VALUES (1, 'gate', 'gate/a.mp4', 10, 20, 700, 'motion', NULL, '[]')")
         old.commit()
     for _ in range(2):
@@ -26,7 +26,7 @@ def test_an_index_of_an_earlier_version_gets_what_it_lacks_and_keeps_what_it_has
 def test_processes_that_open_an_earlier_index_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
     with closing(sqlite3.connect(path)) as old:
-        old.executescript(FIRST_VERSION)
+        make_first_tables(old)
     with ThreadPoolExecutor(8) as pool:
         for index in pool.map(ClipIndex, [path] * 8):
             index.close()

@@ -10,7 +10,7 @@ import pytest
 
 from cllmh_node import recordings as recordings_module
 from cllmh_node import retention_sources
-from cllmh_node.clips.schema import _FIRST as FIRST_VERSION
+from cllmh_node.clips.schema import make_first_tables
 from cllmh_node.recordings import Root
 from cllmh_node.retention import Limits, Policy, plan
 from cllmh_node.retention_policy import IMPORTANCE_ORDER
@@ -131,7 +131,7 @@ def test_an_index_of_the_first_version_gives_the_same_plan(tmp_path: Path) -> No
         recordings.add(hours * HOUR_S, importance)
     first = tmp_path / "first.db"
     with closing(sqlite3.connect(first)) as connection:
-        connection.executescript(FIRST_VERSION)
+        make_first_tables(connection)
         connection.execute("ATTACH ? AS later", (str(recordings.index),))
         columns = 'id, camera, path, start, "end", bytes, importance, peak_score, labels'
         connection.execute(f"INSERT INTO main.clips SELECT {columns} FROM later.clips")  # noqa: S608

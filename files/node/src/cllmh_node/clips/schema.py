@@ -88,7 +88,7 @@ def bring_up_to_date(connection: sqlite3.Connection) -> None:
 
     The recorder's processes do this at the same time: one does it, the others find it done.
     """
-    connection.executescript(_FIRST)
+    make_first_tables(connection)
     if _version(connection) >= len(_CHANGES):
         return
     with connection:
@@ -97,6 +97,11 @@ def bring_up_to_date(connection: sqlite3.Connection) -> None:
             for statement in change:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number}")
+
+
+def make_first_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables as the first version had them, where they are missing."""
+    connection.executescript(_FIRST)
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -26,7 +26,8 @@ from bench.processes import Recorder, SourceProcess, camera, stopping
 from bench.source import Track, load
 from cllmh_node.clips.naming import clip_start
 
-AT_ONCE = 6
+AT_ONCE = os.cpu_count() or 2
+"""Recorders that are killed at the same time: a node has one, and more would wait for each other's start."""
 LONGEST_LIFE_S = 6.0
 FRAGMENT_S = 1.0
 BACK_WITHIN_S = 5.0
@@ -50,7 +51,7 @@ class Tally:
 
 
 def run(short: bool) -> Result:
-    """Kill 1,000 times (some 20 minutes; KILLS=n for fewer), the short form 10 times."""
+    """Kill 1,000 times (about an hour on two cores; KILLS=n for fewer), the short form 10 times."""
     return kill(10 if short else int(os.environ.get("KILLS", "1000")), "recorder_kill")
 
 

@@ -19,6 +19,17 @@ def jumping(after: int, by_s: float) -> Schedule:
     return schedule
 
 
+def slowing(after: int, factor: int) -> Schedule:
+    """After so many pictures the camera takes that many times fewer a second, as many do in the dark."""
+
+    def schedule(footage: Footage) -> Iterator[Sample]:
+        for number, sample in enumerate(on_the_time_line(footage)):
+            more_s = max(0, number - after) * (factor - 1) / footage.fps
+            yield replace(sample, due=sample.due + more_s, stamp=sample.stamp + round(more_s * CLOCK_HZ))
+
+    return schedule
+
+
 def without_a_clock(footage: Footage) -> Iterator[Sample]:
     """Every picture has the same time stamp."""
     for sample in on_the_time_line(footage):

@@ -16,7 +16,7 @@ from cllmh_node.rtsp.address import CameraAddress
 from cllmh_node.rtsp.frame import EncodedFrame
 from cllmh_node.rtsp.session import CameraError, RtspSession
 from fakes.fake_dvr import PCMA, Audio, FakeDvr, Footage, running
-from fakes.schedules import changing_to, jumping, without_a_clock, without_keyframes
+from fakes.schedules import changing_to, jumping, slowing, without_a_clock, without_keyframes
 
 FPS, GOP, PICTURES = 25, 10, 30
 RATE, AAC_SAMPLES = 16_000, 1024
@@ -101,6 +101,38 @@ def test_b_frames_are_shown_in_their_order(tmp_path: Path, codec: str) -> None:
     assert len(shown) >= 58
     times = [frame.pts for frame in shown if frame.pts is not None]
     assert {later - earlier for earlier, later in pairwise(times[:55])} == {3600}
+
+
+def test_a_clip_plays_as_long_as_it_took_when_the_camera_takes_fewer_pictures_in_the_dark(
+    plain: Footage, tmp_path: Path
+) -> None:
+    dvr = dvr_of(plain)
+    dvr.schedules[1] = slowing(30, 4)
+    frames, _ = watch(dvr, 50)
+    assert set(steps(frames)) == {3600, 4 * 3600}
+    times = [frame.pts for frame in decoded(clip_of(frames, tmp_path)) if frame.pts is not None]
+    took = frames[-1].pts - frames[0].pts
+    assert times[-1] - times[0] == took > 49 * 3600
+    assert frames[-1].at - frames[0].at == pytest.approx(took / 90_000, abs=0.2)
+
+
+def test_a_clip_with_sound_that_was_never_closed_has_both_to_its_last_fragment(plain: Footage, tmp_path: Path) -> None:
+    dvr = dvr_of(plain)
+    dvr.audio = aac_noise(tmp_path / "noise.aac")
+    frames, _ = watch(dvr, 250, with_audio=True)
+    begin = next(number for number, frame in enumerate(frames) if frame.is_keyframe)
+    writer = ClipWriter(tmp_path, "gate", frames[0].info, frames[begin].at)
+    for frame in frames[begin:]:
+        writer.write(frame)
+    killed = tmp_path / "killed.mp4"
+    killed.write_bytes((tmp_path / writer.path).read_bytes())  # what kill -9 leaves
+    writer.close()
+    lasted_s = frames[-1].at - frames[begin].at
+    with av.open(str(killed)) as container:
+        for stream in container.streams:
+            container.seek(0)
+            times = [float(shown.pts * shown.time_base) for shown in container.decode(stream)]
+            assert times[-1] >= lasted_s - 1.5
 
 
 @pytest.mark.parametrize("by_s", [3600.0, -3.0])

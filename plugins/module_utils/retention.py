@@ -16,15 +16,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import sqlite3
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .recordings import Clip, RetentionError, Root, Space, clip_path_parts
+from .recordings import Clip, RetentionError, Root, Space
 from .retention_policy import IMPORTANCE_ORDER, Limits, Policy, Scope
 from .retention_sources import Indexed, Source, Walked, open_index_read_only
 
@@ -43,7 +43,7 @@ __all__ = (
 )
 
 _FAILS_FOR_ALL = (errno.EROFS, errno.EIO)
-_BATCH = 500
+_BATCH = 2000
 _MAX_ROUNDS = 5
 """How often to look again when clips could not be deleted or were gone already."""
 
@@ -179,7 +179,7 @@ def act(root: Root, plan: Plan, index: Path | None = None, now: float | None = N
     deleted: list[Deletion] = []
     missing: list[str] = []
     failed: list[tuple[str, str]] = []
-    folders: dict[tuple[str, str], None] = {}
+    folders: dict[str, None] = {}
     for deletion in plan.deletions:
         path = deletion.clip.path
         try:
@@ -196,11 +196,11 @@ def act(root: Root, plan: Plan, index: Path | None = None, now: float | None = N
             deleted.append(deletion)
         else:
             missing.append(path)
-        camera, date, _ = clip_path_parts(path)
+        folders[path.rpartition("/")[0]] = None
+    for folder in folders:
+        camera, date = folder.split("/")
         if date < today:  # the recorder may be about to write into today's
-            folders[camera, date] = None
-    for camera, date in folders:
-        root.remove_empty(camera, date)
+            root.remove_empty(camera, date)
     if index is not None:
         _forget(index, [*(deletion.clip.path for deletion in deleted), *missing])
     gone = (tuple(deleted), tuple(missing), tuple(failed))
@@ -222,7 +222,7 @@ def _plan(source: Source, policy: Policy, space: Space, now: float, skip: frozen
     scopes = tuple(policy.scopes())
     for scope, limits in scopes:
         if limits.max_age_s is not None:
-            chosen.take(scope, "max_age", lambda: True, now - limits.max_age_s)
+            chosen.take_older(scope, now - limits.max_age_s)
     short = _Need()
     for scope, limits in scopes:
         if limits.max_bytes is not None:
@@ -248,7 +248,7 @@ class _Need:
 
 
 class _Chosen:
-    """The deletions of a plan, by path and in their order, and how much they are."""
+    """The deletions of a plan, by path and in their order."""
 
     def __init__(self, source: Source, skip: frozenset[str], youngest: float) -> None:
         """Clips of `source`, but not those in `skip` nor any that ended at `youngest` (unix seconds) or after."""
@@ -256,32 +256,35 @@ class _Chosen:
         self._source = source
         self._skip = skip
         self._youngest = youngest
-        self._bytes: Counter[Scope] = Counter()
+
+    def take_older(self, scope: Scope, before: float) -> None:
+        """Choose all clips of `scope` that ended before `before` (unix seconds)."""
+        for clip in self._free(scope, before):
+            self.deletions[clip.path] = Deletion(clip, scope.reason("max_age"))
 
     def take_for(self, scope: Scope, rule: str, need: _Need) -> _Need:
-        """Choose clips until `need` is met, counting those chosen before; return what is lacking then."""
-        # A quota counts its own clips only; the disk has room by whichever clip.
-        counted = scope if rule == "quota" else Scope()
+        """Choose clips of `scope` until `need` is met; return what is lacking then.
 
-        def lacks() -> bool:
-            return need.size_bytes > self._bytes[counted] or need.files > len(self.deletions)
+        Those that an earlier rule chose count: for a quota if they are its own, for room on the disk in any case.
+        """
+        counted = [deletion.clip for deletion in self.deletions.values() if rule != "quota" or scope.has(deletion.clip)]
+        lacking_bytes = need.size_bytes - sum(clip.size_bytes for clip in counted)
+        lacking_files = need.files - len(counted)
+        if lacking_bytes > 0 or lacking_files > 0:
+            reason = scope.reason(rule)
+            for clip in self._free(scope, self._youngest):
+                self.deletions[clip.path] = Deletion(clip, reason)
+                lacking_bytes -= clip.size_bytes
+                lacking_files -= 1
+                if lacking_bytes <= 0 and lacking_files <= 0:
+                    break
+        return _Need(max(0, lacking_bytes), max(0, lacking_files))
 
-        self.take(scope, rule, lacks, self._youngest)
-        lacking = _Need(need.size_bytes - self._bytes[counted], need.files - len(self.deletions))
-        return _Need().or_more(lacking)
-
-    def take(self, scope: Scope, rule: str, is_needed: Callable[[], bool], before: float) -> None:
-        """Choose clips of `scope` that ended before `before`, for as long as it is needed."""
-        if not is_needed():
-            return
+    def _free(self, scope: Scope, before: float) -> Iterator[Clip]:
+        """Yield the clips that may be chosen and are not yet."""
         for clip in self._source.clips(scope, before):
-            if clip.path in self.deletions or clip.path in self._skip:
-                continue
-            self.deletions[clip.path] = Deletion(clip, scope.reason(rule))
-            for counted in (Scope(), Scope(camera=clip.camera), Scope(importance=clip.importance)):
-                self._bytes[counted] += clip.size_bytes
-            if not is_needed():
-                return
+            if clip.path not in self.deletions and clip.path not in self._skip:
+                yield clip
 
 
 def _free_need(space: Space, limits: Limits) -> _Need:
@@ -304,9 +307,9 @@ def _forget(index: Path, paths: list[str]) -> None:
         with contextlib.closing(sqlite3.connect(location, uri=True, timeout=30)) as connection:
             connection.execute("PRAGMA synchronous = NORMAL")  # a row that comes back is found to have no file
             for first in range(0, len(paths), _BATCH):
-                batch = [(path,) for path in paths[first : first + _BATCH]]
+                batch = json.dumps(paths[first : first + _BATCH])
                 with connection:
-                    connection.executemany("DELETE FROM clips WHERE path = ?", batch)
+                    connection.execute("DELETE FROM clips WHERE path IN (SELECT value FROM json_each(?))", (batch,))
     except sqlite3.Error as error:
         # The files are gone; the next run finds the rows again and deletes them then.
         raise RetentionError(f"{index}: the rows of deleted clips cannot be removed: {error}") from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from .recordings import RetentionError
+from .recordings import Clip, RetentionError
 
 IMPORTANCE_ORDER = ("continuous", "motion", "object")
 """Classes in the order in which they are given up. `pinned`, and any class not named here, is never deleted."""
@@ -44,6 +44,10 @@ class Scope:
 
     camera: str | None = None
     importance: str | None = None
+
+    def has(self, clip: Clip) -> bool:
+        """Whether a clip is one of them."""
+        return self.camera in (None, clip.camera) and self.importance in (None, clip.importance)
 
     def reason(self, rule: str) -> str:
         """Return what a deletion by this rule is called: `quota`, `camera_quota` or `class_quota`."""

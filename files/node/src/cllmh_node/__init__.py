@@ -3,9 +3,16 @@
 The folders follow the way of the data: rtsp -> ring -> motion -> recorder -> clips -> retention -> reports.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+__version__: str
 
-try:
-    __version__ = version("cllmh-node")
-except PackageNotFoundError:  # run straight from the source tree, not installed
-    __version__ = "0+source"
+
+def __getattr__(name: str) -> str:
+    """Look the version up when it is asked for: that takes longer than all else that retention needs to start."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("cllmh-node")
+    except PackageNotFoundError:  # run straight from the source tree, not installed
+        return "0+source"

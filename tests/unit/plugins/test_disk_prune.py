@@ -14,6 +14,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 
 from cllmh_node.recordings import MARKER, Space
+from cllmh_node.retention_settings import RetentionConfig
 from unit.collection import imported
 from unit.plugins.examples import examples_of
 from unit.recordings_folder import CLIP_BYTES, DAY_S, Recordings, tree_hash
@@ -233,3 +234,10 @@ def test_the_documented_defaults_are_the_modules(disk_prune: ModuleType) -> None
         assert options[name].get("default") == argument.get("default"), name
         assert options[name]["type"] == argument["type"], name
         assert options[name].get("required", False) == argument.get("required", False), name
+
+
+def test_the_playbook_hands_on_every_rule_of_a_nodes_policy(disk_prune: ModuleType) -> None:
+    (play,) = yaml.safe_load((Path(__file__).parents[3] / "playbooks" / "prune.yml").read_text(encoding="utf-8"))
+    (handed_on,) = [task["cllmh.cctv.disk_prune"] for task in play["tasks"] if "cllmh.cctv.disk_prune" in task]
+    assert set(handed_on) == set(disk_prune.ARGUMENTS) - {"wait_s"}
+    assert set(handed_on) - {"path", "mount_point", "index"} == set(RetentionConfig.model_fields)

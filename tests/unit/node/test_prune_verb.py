@@ -26,17 +26,9 @@ def configured(recordings: Recordings, retention: dict[str, Any]) -> Path:
     """Write a configuration; return its path."""
     folder = recordings.root.parent
     path = folder / "hdd_monitor.yml"
-    places = {
-        "recordings_dir": str(recordings.root),
-        "index": str(recordings.index),
-        "spool_dir": str(folder / "spool"),
-    }
-    path.write_text(
-        yaml.safe_dump(
-            {name: str(place) for name, place in places.items()}
-            | {"retention": {"max_used_percent": None, **retention}}
-        )
-    )
+    document: dict[str, Any] = {"retention": {"max_used_percent": None, **retention}}
+    document |= {"recordings_dir": str(recordings.root), "index": str(recordings.index)}
+    path.write_text(yaml.safe_dump(document | {"spool_dir": str(folder / "spool")}))
     return path
 
 

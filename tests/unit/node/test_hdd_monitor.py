@@ -14,62 +14,18 @@ from typing import Any
 
 import pytest
 import yaml
-from flask.testing import FlaskClient
 
 from cllmh_node.config import ConfigError, load_config
-from cllmh_node.hdd_monitor.app import create_app
 from cllmh_node.hdd_monitor.config import HddMonitorConfig
-from cllmh_node.hdd_monitor.disk import next_state
-from cllmh_node.hdd_monitor.monitor import Monitor
-from cllmh_node.recordings import MARKER, Space
-from cllmh_node.reports import Spool
-from unit.recordings_folder import CLIP_BYTES, HOUR_S, Recordings
-
-
-class Site:
-    """A node's folders, its configuration and a monitor over them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.recordings = Recordings(folder, now=time.time())
-        self.status_file = folder / "status.json"
-        self.settings: dict[str, Any] = {
-            "recordings_dir": str(self.recordings.root),
-            "index": str(self.recordings.index),
-            "recorder_status": str(self.status_file),
-            "spool_dir": str(folder / "spool"),
-            "socket": str(folder / "http.sock"),
-            "retention": {"max_used_percent": 100},
-        }
-
-    def config(self, **changes: Any) -> HddMonitorConfig:
-        return HddMonitorConfig.model_validate({**self.settings, **changes})
-
-    def monitor(self, **changes: Any) -> Monitor:
-        return Monitor(self.config(**changes))
-
-    def client(self, monitor: Monitor, **changes: Any) -> FlaskClient:
-        return create_app(self.config(**changes), monitor).test_client()
-
-    def reports(self, kind: str) -> list[dict[str, Any]]:
-        spool = Spool(self.folder / "spool")
-        return [json.loads(report.path.read_bytes())["data"] for report in spool.waiting() if report.kind == kind]
-
-    def recorder_says(self, age_s: float = 0.0, **cameras: str) -> None:
-        at = datetime.fromtimestamp(time.time() - age_s, UTC).isoformat()
-        states = {name: {"state": state} for name, state in cameras.items()}
-        self.status_file.write_text(json.dumps({"at": at, "cameras": states}))
+from cllmh_node.hdd_monitor.levels import next_state
+from cllmh_node.recordings import MARKER
+from unit.hdd_site import Site, look, with_used_percent
+from unit.recordings_folder import CLIP_BYTES, HOUR_S
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
-
-
-def with_used_percent(monkeypatch: pytest.MonkeyPatch, percent: float) -> None:
-    """Let the file system be this full; a real one cannot be filled at will in a unit test."""
-    space = Space(1_000_000, int(10_000 * percent), int(10_000 * (100 - percent)), percent, 1000, 900)
-    monkeypatch.setattr(Space, "of", lambda _: space)
 
 
 def test_room_is_made_when_the_disk_is_nearly_full_and_the_hub_hears_what_went(
@@ -78,11 +34,15 @@ def test_room_is_made_when_the_disk_is_nearly_full_and_the_hub_hears_what_went(
     old, new = site.recordings.add(5 * HOUR_S), site.recordings.add(1 * HOUR_S)
     with_used_percent(monkeypatch, 90.5)
     monitor = site.monitor(retention={"max_used_percent": 90})
-    monitor.tick(time.time())
+    now = time.time()
+    look(monitor, now)
     assert site.recordings.files() == {new}
     assert site.reports("clips_deleted") == [{"paths": [old], "reason": "free_space"}]
-    (disk,) = site.reports("disk")
+    look(monitor, now + 61)
+    disk = site.reports("disk")[-1]
     assert disk["last_prune"]["deleted"] == 1
+    assert disk["last_prune"]["cameras"] == {"gate": {"clips": 1, "bytes": CLIP_BYTES}}
+    assert disk["last_prune"]["classes"] == {"motion": {"clips": 1, "bytes": CLIP_BYTES}}
     assert disk["cameras"]["gate"]["clips"] == 1
 
 
@@ -91,10 +51,10 @@ def test_between_two_reports_the_disk_is_still_watched(site: Site, monkeypatch: 
     monitor = site.monitor(retention={"max_used_percent": 90})
     with_used_percent(monkeypatch, 50)
     now = time.time()
-    monitor.tick(now)
+    look(monitor, now)
     assert site.recordings.files() == {old, new}
     with_used_percent(monkeypatch, 90.5)
-    monitor.tick(now + 10)
+    look(monitor, now + 10)
     assert site.recordings.files() == {new}
     assert len(site.reports("disk")) == 1
 
@@ -125,7 +85,7 @@ def test_an_unmounted_disk_is_critical_and_nothing_is_deleted(site: Site, caplog
     site.recorder_says(gate="quiet")
     monitor = site.monitor(retention={"max_bytes": 0})
     for second in (0, 10, 20):
-        monitor.tick(time.time() + second)
+        look(monitor, time.time() + second)
     assert len(site.recordings.files()) == 1
     answer = site.client(monitor).get("/health")
     assert answer.status_code == 503
@@ -143,7 +103,7 @@ def test_a_folder_that_does_not_exist_is_a_problem_and_no_crash(site: Site) -> N
 def test_before_the_recorder_ever_ran_there_is_nothing_to_prune(site: Site) -> None:
     site.recordings.index.unlink()
     monitor = site.monitor(retention={"max_bytes": 0})
-    monitor.tick(time.time())
+    look(monitor, time.time())
     assert monitor.status.state == "ok"
     assert site.client(monitor).get("/clips").get_json() == {"items": []}
 
@@ -152,10 +112,10 @@ def test_a_policy_that_cannot_be_met_is_logged_once(site: Site, caplog: pytest.L
     site.recordings.add(5 * HOUR_S, "pinned")
     monitor = site.monitor(retention={"max_bytes": 100})
     for minute in range(3):
-        monitor.tick(time.time() + 61 * minute)
+        look(monitor, time.time() + 61 * minute)
     records = [record for record in caplog.records if record.message == "disk_short"]
     assert len(records) == 1
-    assert monitor.status.short_bytes == CLIP_BYTES - 100
+    assert monitor.status.pruning.short_bytes == CLIP_BYTES - 100
 
 
 def test_health_is_ok_while_the_recorder_speaks(site: Site) -> None:

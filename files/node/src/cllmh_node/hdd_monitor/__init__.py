@@ -1,5 +1,6 @@
 """The HDD monitor: watches the disk of the recordings, makes room on it, and answers questions about it over HTTP.
 
-`config` -> `disk` (what the disk is like, pure functions) -> `monitor` (the loop that samples, prunes and reports)
--> `app` (HTTP, reads only) -> `service` (socket, thread, systemd).
+`config` -> what is seen, as plain values (`mounts`, `usage`, `growth`, `smart`, `recorder`, `levels`) -> `pruner`
+(makes room in its thread) -> `disk` (the status at one moment) -> `monitor` (the loop that looks and reports) ->
+`listing`, `room`, `metrics`, `app` (HTTP, reads only) -> `service` (socket, threads, systemd).
 """

@@ -1,34 +1,34 @@
-"""The HTTP API of the HDD monitor: `/health`, `/disk`, `/clips`, `/metrics`. It reads only.
+"""The HTTP API of the HDD monitor: `/health`, `/disk`, `/room`, `/clips`, `/files`, `/metrics`. It reads only.
 
-Times are ISO 8601 in UTC. Errors are `{"error": {"code", "message"}}`.
+Answers come from the monitor's latest look and from the index, never from the disk of the recordings itself: a disk
+that hangs does not hang the API. Times are ISO 8601 in UTC. Errors are `{"error": {"code", "message"}}`.
 """
 
-import contextlib
-import json
 import sqlite3
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from cllmh_node import __version__
+from cllmh_node.hdd_monitor import listing
 from cllmh_node.hdd_monitor.config import HddMonitorConfig
-from cllmh_node.hdd_monitor.disk import RecorderStatus, iso, mount_of, read_recorder_status
+from cllmh_node.hdd_monitor.disk import DiskStatus, iso
+from cllmh_node.hdd_monitor.levels import causes
 from cllmh_node.hdd_monitor.metrics import render
 from cllmh_node.hdd_monitor.monitor import Monitor
+from cllmh_node.hdd_monitor.recorder import RecorderStatus, read_recorder_status
+from cllmh_node.hdd_monitor.room import PURPOSES, room
 from cllmh_node.recordings import RetentionError
-from cllmh_node.retention import open_index_read_only
 
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 1000
+STALE_S = 120.0
+"""A look at the disk that is older says nothing any more, in seconds; or six times the interval when that is longer."""
 
-_CLIPS = """
-SELECT path, camera, start, "end", bytes, importance, peak_score, labels FROM clips
-WHERE (:from IS NULL OR "end" > :from) AND (:to IS NULL OR start < :to) AND (:camera IS NULL OR camera = :camera)
-ORDER BY start DESC LIMIT :limit
-"""
+LONG_PRUNE_S = 600.0
+"""A prune that takes longer is a disk that hangs, in seconds."""
+
+MAX_BYTES = 10**18
 
 Answer = tuple[Response, int]
 
@@ -44,7 +44,7 @@ def create_app(config: HddMonitorConfig, monitor: Monitor) -> Flask:
     @app.get("/health")
     def health() -> Answer:
         """Is all well here? 200 when recordings are being kept, 503 when they are not."""
-        checks = {"disk": _disk_check(monitor)}
+        checks = {"disk": _disk_check(monitor.status, config)}
         found = recorder()
         if found is not None:
             checks["recorder"] = _recorder_check(found, config.recorder_stale_s)
@@ -55,33 +55,37 @@ def create_app(config: HddMonitorConfig, monitor: Monitor) -> Flask:
 
     @app.get("/disk")
     def disk() -> Answer:
-        """The disk's capacity and state, and what each camera takes."""
+        """The disk's capacity and state, what cameras and classes take, how it fills up, what was pruned."""
         status = monitor.status
         body = {
             **status.as_report(),
             "at": iso(status.at),
-            "mount": mount_of(status.path),
-            "problem": status.problem,
-            "short_bytes": status.short_bytes,
+            "prune_running_since": iso(monitor.pruner.state.running_since),
             "retention": config.retention.model_dump(),
         }
         return jsonify(body), 200
 
+    @app.get("/room")
+    def has_room() -> Answer:
+        """Is there room for so many bytes: ?bytes&for=backup or recording."""
+        size_bytes = listing.whole_number("bytes", request.args.get("bytes"), 0, MAX_BYTES)
+        purpose = next((known for known in PURPOSES if known == request.args.get("for", "backup")), None)
+        if purpose is None:
+            raise ValueError(f"for is {request.args['for']!r}, it must be one of {', '.join(PURPOSES)}")
+        status = monitor.status
+        answer = room(status, config, size_bytes, purpose)
+        stale = _staleness(status, config)
+        return jsonify({**answer, "has_room": False, "reason": stale} if stale else answer), 200
+
     @app.get("/clips")
     def clips() -> Answer:
         """Clips that touch a span of time, newest first: ?from&to&camera&limit."""
-        wanted = {
-            "from": _moment("from", request.args.get("from")),
-            "to": _moment("to", request.args.get("to")),
-            "camera": request.args.get("camera"),
-            "limit": _limit(request.args.get("limit")),
-        }
-        if not config.index.exists():
-            return jsonify({"items": []}), 200
-        with contextlib.closing(open_index_read_only(config.index)) as connection:
-            connection.row_factory = sqlite3.Row
-            rows = connection.execute(_CLIPS, wanted).fetchall()
-        return jsonify({"items": [_clip(row) for row in rows]}), 200
+        return jsonify(listing.clips(config.index, request.args)), 200
+
+    @app.get("/files")
+    def files() -> Answer:
+        """All files, oldest first, page by page: ?camera&importance&limit&after."""
+        return jsonify(listing.files(config.index, request.args)), 200
 
     @app.get("/metrics")
     def metrics() -> Response:
@@ -104,17 +108,32 @@ def create_app(config: HddMonitorConfig, monitor: Monitor) -> Flask:
     return app
 
 
-def _disk_check(monitor: Monitor) -> dict[str, Any]:
-    """Return how the disk is: `warn` degrades, `critical` fails."""
-    status = monitor.status
+def _disk_check(status: DiskStatus, config: HddMonitorConfig) -> dict[str, Any]:
+    """Return how the disk is: `warn` degrades, `critical` fails, and so does a disk that nobody could look at."""
+    health = {"ok": "ok", "warn": "degraded", "critical": "failing"}[status.state]
+    text = status.look.problem or status.pruning.problem
+    if text is None and status.smart.state == "failing":
+        text = status.smart.reason
+    running_s = time.time() - (status.pruning.running_since or time.time())
+    if running_s > LONG_PRUNE_S:
+        health = "degraded" if health == "ok" else health
+        text = text or f"a prune has been at work for {running_s / 60:.0f} minutes"
+    stale = _staleness(status, config)
     return {
-        "status": {"ok": "ok", "warn": "degraded", "critical": "failing"}[status.state],
+        "status": "failing" if stale else health,
         "state": status.state,
+        "causes": causes(status.levels),
         "free_bytes": status.space.free_bytes,
         "used_percent": status.space.used_percent,
-        "short_bytes": status.short_bytes,
-        "text": status.problem,
+        "short_bytes": status.pruning.short_bytes,
+        "text": stale or text,
     }
+
+
+def _staleness(status: DiskStatus, config: HddMonitorConfig) -> str | None:
+    """Return what is to be said of a look that is too old, None when it is not."""
+    age_s = time.time() - status.at
+    return f"the disk was last looked at {age_s:.0f} s ago" if age_s > max(STALE_S, 6 * config.interval_s) else None
 
 
 def _recorder_check(found: RecorderStatus, stale_s: float) -> dict[str, Any]:
@@ -129,41 +148,6 @@ def _recorder_check(found: RecorderStatus, stale_s: float) -> dict[str, Any]:
         status, text = "ok", None
     age_s = round(found.age_s, 1) if found.age_s is not None else None
     return {"status": status, "age_s": age_s, "cameras": found.cameras, "text": text}
-
-
-def _moment(name: str, value: str | None) -> float | None:
-    """Return unix seconds of an ISO 8601 time; without a zone it is UTC."""
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise ValueError(f"{name} is {value!r}, it must be a time such as 2026-11-22T02:51:36Z") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _limit(value: str | None) -> int:
-    """Return how many items are wanted."""
-    if value is None:
-        return DEFAULT_LIMIT
-    if not value.isdecimal() or not 1 <= int(value) <= MAX_LIMIT:
-        raise ValueError(f"limit is {value!r}, it must be a number from 1 to {MAX_LIMIT}")
-    return int(value)
-
-
-def _clip(row: sqlite3.Row) -> dict[str, Any]:
-    """Return one row of the index as the API shows it."""
-    return {
-        "path": row["path"],
-        "camera": row["camera"],
-        "start": iso(row["start"]),
-        "end": iso(row["end"]),
-        "seconds": round(row["end"] - row["start"], 3),
-        "bytes": row["bytes"],
-        "importance": row["importance"],
-        "peak_score": row["peak_score"],
-        "labels": json.loads(row["labels"] or "[]"),
-    }
 
 
 def _error(code: str, message: str) -> Response:

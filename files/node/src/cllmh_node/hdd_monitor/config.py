@@ -15,8 +15,11 @@ class HddMonitorConfig(ServiceConfig):
     recordings_dir: Path = Path("/srv/cctv/recordings")
     """The recordings folder; a file `.cllmh-recordings` in it says that it is one."""
 
-    index: Path = Path("/var/lib/cllmh/recorder/index.db")
-    """The recorder's index of clips (SQLite)."""
+    mount_point: Path | None = None
+    """The recordings must be on the disk that is mounted here; null when the marker in the folder is enough."""
+
+    index: Path | None = Path("/var/lib/cllmh/recorder/index.db")
+    """The recorder's index of clips (SQLite); null for a folder without one, which is walked when it is pruned."""
 
     recorder_status: Path | None = Path("/var/lib/cllmh/recorder/status.json")
     """File in which the recorder tells every few seconds how its cameras are; null when no recorder runs here."""
@@ -24,11 +27,20 @@ class HddMonitorConfig(ServiceConfig):
     recorder_stale_s: float = Field(default=30.0, gt=0)
     """The recorder counts as dead when its status file is older than this, in seconds."""
 
-    spool_dir: Path = Path("/var/lib/cllmh/spool")
-    """Directory of reports that wait for the hub."""
+    spool_dir: Path | None = Path("/var/lib/cllmh/spool")
+    """Directory of reports that wait for the hub; null where there is no hub."""
+
+    state_dir: Path | None = Path("/var/lib/cllmh/hdd_monitor")
+    """Directory in which is kept how fast the disk fills up; null to forget it at each restart."""
+
+    smart_file: Path | None = Path("/run/cllmh-smart/smart.json")
+    """What `cllmh-node smart` writes about the health of the physical disks; null when nothing does."""
 
     socket: Path = Path("/run/cllmh-hdd-monitor/http.sock")
     """Unix socket of the HTTP API; the gateway stands before it."""
+
+    listen: str | None = Field(default=None, pattern=r"^[^\s/]+:\d{1,5}$")
+    """HOST:PORT to listen on instead of the socket. Anybody who reaches it may ask: keep it to 127.0.0.1."""
 
     interval_s: float = Field(default=10.0, gt=0, le=3600)
     """How often the disk is looked at, in seconds."""
@@ -44,6 +56,9 @@ class HddMonitorConfig(ServiceConfig):
 
     hysteresis_percent: float = Field(default=1.0, ge=0, le=50)
     """A state ends only this far below the threshold that began it, so that it does not flap."""
+
+    backup_min_free_percent: float = Field(default=5.0, ge=0, le=100)
+    """A backup has room only while this part of the disk stays free, and what retention keeps free, in percent."""
 
     retention: RetentionConfig = RetentionConfig()
     """When to delete which recordings."""

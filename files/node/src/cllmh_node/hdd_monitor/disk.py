@@ -1,43 +1,28 @@
-"""What the disk and the recorder are like, as plain values."""
+"""The disk at one moment, as plain values."""
 
-import contextlib
-import json
-import sqlite3
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-import psutil
+from typing import Any
 
 from cllmh_node.clips.naming import iso_time
+from cllmh_node.hdd_monitor import growth
+from cllmh_node.hdd_monitor.growth import Growth, Outlook
+from cllmh_node.hdd_monitor.levels import Levels, State, causes, inodes_used_percent, worst
+from cllmh_node.hdd_monitor.mounts import Mount, mount_of
+from cllmh_node.hdd_monitor.pruner import Pruning
+from cllmh_node.hdd_monitor.smart import Smart
+from cllmh_node.hdd_monitor.usage import Usage, by_camera, by_class
 from cllmh_node.recordings import RetentionError, Root, Space
-from cllmh_node.retention import open_index_read_only
-
-State = Literal["ok", "warn", "critical"]
-
-_RANK: tuple[State, ...] = ("ok", "warn", "critical")
 
 
 @dataclass(frozen=True, slots=True)
-class LastPrune:
-    """What the last prune that deleted something took."""
+class Look:
+    """What one look at the recordings folder found."""
 
-    at: float
-    """When it ended, unix seconds."""
-    deleted: int
-    """Number of clips."""
-    freed_bytes: int
-    """As the file system said."""
-
-
-@dataclass(frozen=True, slots=True)
-class CameraUse:
-    """What one camera's clips take: bytes, their number, and the start of the oldest (unix seconds)."""
-
-    size_bytes: int
-    clips: int
-    oldest: float | None
+    space: Space
+    mount: Mount | None
+    problem: str | None
+    """Why recordings cannot be kept there, such as a disk that is not mounted; None when they can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,106 +31,65 @@ class DiskStatus:
 
     path: Path
     at: float
-    space: Space
-    state: State
-    problem: str | None = None
-    """Why the recordings folder cannot be used, such as a disk that is not mounted; None when it can."""
-    cameras: dict[str, CameraUse] | None = None
-    last_prune: LastPrune | None = None
-    short_bytes: int = 0
-    """Bytes that the policy asks for beyond all that may be deleted."""
+    look: Look
+    levels: Levels = field(default_factory=dict)
+    usage: Usage | None = None
+    pruning: Pruning = field(default_factory=Pruning)
+    growth: Growth = field(default_factory=Growth)
+    outlook: Outlook = field(default_factory=Outlook)
+    smart: Smart = field(default_factory=lambda: Smart())
+
+    @property
+    def space(self) -> Space:
+        """What the file system says."""
+        return self.look.space
+
+    @property
+    def state(self) -> State:
+        """How it is, by the gravest cause."""
+        return worst(self.levels)
 
     def as_report(self) -> dict[str, Any]:
         """Return the data of a `disk` report, which is also the answer of `/disk`."""
-        last = self.last_prune
+        space, last = self.space, self.pruning.last
         return {
             "path": str(self.path),
-            "total_bytes": self.space.total_bytes,
-            "used_bytes": self.space.used_bytes,
-            "free_bytes": self.space.free_bytes,
-            "used_percent": self.space.used_percent,
-            "inodes_total": self.space.inodes_total,
-            "inodes_free": self.space.inodes_free,
+            "total_bytes": space.total_bytes,
+            "used_bytes": space.used_bytes,
+            "free_bytes": space.free_bytes,
+            "used_percent": space.used_percent,
+            "inodes_total": space.inodes_total,
+            "inodes_free": space.inodes_free,
+            "inodes_used_percent": inodes_used_percent(space),
             "state": self.state,
-            "cameras": {
-                name: {"bytes": use.size_bytes, "clips": use.clips, "oldest": iso(use.oldest)}
-                for name, use in (self.cameras or {}).items()
-            },
-            "last_prune": last and {"at": iso(last.at), "deleted": last.deleted, "freed_bytes": last.freed_bytes},
+            "causes": causes(self.levels),
+            "problem": self.look.problem or self.pruning.problem,
+            "mount": self.look.mount and self.look.mount.as_report(),
+            "cameras": {name: use.as_report() for name, use in by_camera(self.usage or {}).items()},
+            "classes": {name: use.as_report() for name, use in by_class(self.usage or {}).items()},
+            "growth": growth.as_report(self.growth, self.outlook),
+            "last_prune": last and last.as_report(),
+            "short_bytes": self.pruning.short_bytes,
+            "smart": self.smart.model_dump(mode="json"),
         }
 
 
-def next_state(previous: State, used_percent: float, warn: float, critical: float, hysteresis: float) -> State:
-    """Return the state for a used share, all in percent. It rises at once and falls only below the hysteresis."""
-
-    def reached(threshold: float, state: State) -> bool:
-        held = _RANK.index(previous) >= _RANK.index(state)
-        return used_percent >= (threshold - hysteresis if held else threshold)
-
-    if reached(critical, "critical"):
-        return "critical"
-    return "warn" if reached(warn, "warn") else "ok"
-
-
-def look_at(path: Path) -> tuple[Space, str | None]:
-    """Return the space and, when recordings cannot be kept there, the reason.
+def look_at(path: Path, mount_point: Path | None = None) -> Look:
+    """Look at the recordings folder, which must be on the disk of `mount_point` when that is given.
 
     Without the folder, the space is that of the nearest folder above: the disk that would fill up instead.
     """
+    problem = None
     try:
-        with Root(path) as root:
-            return root.space(), None
+        with Root(path, mount_point) as root:
+            space = root.space()
     except (RetentionError, OSError) as error:
-        there = next(folder for folder in (path, *path.parents) if folder.is_dir())
-        return Space.of(there), str(error)
-
-
-def cameras_in(index: Path) -> dict[str, CameraUse]:
-    """Return what each camera's clips take, by the recorder's index; nothing when there is no index yet."""
-    if not index.exists():
-        return {}
-    query = "SELECT camera, sum(bytes), count(*), min(start) FROM clips GROUP BY camera ORDER BY camera"
-    try:
-        with contextlib.closing(open_index_read_only(index)) as connection:
-            return {camera: CameraUse(*values) for camera, *values in connection.execute(query)}
-    except sqlite3.Error as error:
-        raise RetentionError(f"{index}: the index of clips cannot be read: {error}") from error
-
-
-def mount_of(path: Path) -> dict[str, str] | None:
-    """Return device, mount point and file system type of the disk a path is on; None when it is not known."""
-    mounts = {part.mountpoint: part for part in psutil.disk_partitions(all=True)}
-    for folder in (path, *path.parents):
-        found = mounts.get(str(folder))
-        if found is not None:
-            return {"device": found.device, "mount_point": found.mountpoint, "type": found.fstype}
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class RecorderStatus:
-    """What the recorder last said of itself."""
-
-    age_s: float | None
-    """Seconds since it did; None when it never did."""
-    cameras: dict[str, dict[str, Any]]
-    """Camera name -> state, since, last_frame_at and more, as the recorder writes them."""
-
-    @property
-    def lost(self) -> list[str]:
-        """Cameras that send nothing at present."""
-        return sorted(name for name, camera in self.cameras.items() if camera.get("state") == "lost")
-
-
-def read_recorder_status(path: Path, now: float) -> RecorderStatus:
-    """Read the recorder's status file; a missing or broken one is a recorder that never spoke."""
-    try:
-        data = json.loads(path.read_bytes())
-        at = datetime.fromisoformat(data["at"])
-        cameras = {str(name): dict(camera) for name, camera in data["cameras"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return RecorderStatus(None, {})
-    return RecorderStatus(max(0.0, now - at.timestamp()), cameras)
+        problem = str(error)
+        space = Space.of(next(folder for folder in (path, *path.parents) if folder.is_dir()))
+    mount = mount_of(path)
+    if problem is None and mount is not None and mount.read_only:
+        problem = f"{path}: its file system is read-only, as after an error. Look at the kernel's log, mount it anew"
+    return Look(space, mount, problem)
 
 
 def iso(moment: float | None) -> str | None:

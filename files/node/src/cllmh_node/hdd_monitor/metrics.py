@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from cllmh_node.hdd_monitor.disk import DiskStatus, RecorderStatus
+from cllmh_node.hdd_monitor.disk import DiskStatus
+from cllmh_node.hdd_monitor.recorder import RecorderStatus
+from cllmh_node.hdd_monitor.usage import Use, by_camera, by_class
 
 _STATES = ("ok", "warn", "critical")
+_SMART_STATES: dict[str, float | str] = {"ok": 0, "failing": 1, "unknown": "NaN"}
 
 _CAMERA_STATES = ("starting", "quiet", "suspicious", "recording", "post_roll", "lost", "off")
 """As `cllmh_node.recorder.states` has them; imported from there they would bring OpenCV along."""
@@ -34,16 +37,36 @@ def _disk_lines(disk: DiskStatus) -> Iterator[str]:
     space = disk.space
     yield from _gauge("cllmh_disk_total_bytes", "Size of the recordings' file system.", space.total_bytes)
     yield from _gauge("cllmh_disk_free_bytes", "Bytes the recorder can still write.", space.free_bytes)
+    yield from _gauge("cllmh_disk_inodes_total", "Files the file system can hold.", space.inodes_total)
     yield from _gauge("cllmh_disk_inodes_free", "Files that can still be made.", space.inodes_free)
     yield from _gauge("cllmh_disk_state", "0 ok, 1 warn, 2 critical.", _STATES.index(disk.state))
-    yield from _gauge("cllmh_disk_short_bytes", "Bytes retention could not free.", disk.short_bytes)
-    pruned_at = disk.last_prune.at if disk.last_prune else 0
+    yield from _head("cllmh_disk_cause_state", "The state by cause: 0 ok, 1 warn, 2 critical.")
+    yield from (
+        f'cllmh_disk_cause_state{{cause="{cause}"}} {_STATES.index(state)}' for cause, state in disk.levels.items()
+    )
+    yield from _gauge("cllmh_disk_looked_at_timestamp_seconds", "When the disk was last looked at.", disk.at)
+    yield from _gauge("cllmh_disk_short_bytes", "Bytes retention could not free.", disk.pruning.short_bytes)
+    yield from _gauge("cllmh_disk_smart", "0 ok, 1 failing, NaN not known.", _SMART_STATES[disk.smart.state])
+    last, ahead = disk.pruning.last, disk.outlook
+    pruned_at = last.at if last else 0
     yield from _gauge("cllmh_last_prune_timestamp_seconds", "When clips were last deleted, 0 never.", pruned_at)
-    cameras = disk.cameras or {}
-    yield from _head("cllmh_clips_bytes", "Bytes of a camera's clips.")
-    yield from (f'cllmh_clips_bytes{{camera="{_escaped(name)}"}} {use.size_bytes}' for name, use in cameras.items())
-    yield from _head("cllmh_clips", "Number of a camera's clips.")
-    yield from (f'cllmh_clips{{camera="{_escaped(name)}"}} {use.clips}' for name, use in cameras.items())
+    rate = _or_nan(disk.growth.recorded_bytes_per_day)
+    yield from _gauge("cllmh_recorded_bytes_per_day", "Recorded a day, NaN not known.", rate)
+    yield from _gauge("cllmh_disk_days_held", "Days of recordings that fit, NaN not known.", _or_nan(ahead.days_held))
+    full_at = _or_nan(ahead.full_at)
+    yield from _gauge("cllmh_disk_full_timestamp_seconds", "When nothing more fits, NaN never or not known.", full_at)
+    usage = disk.usage or {}
+    yield from _uses("camera", by_camera(usage))
+    yield from _uses("class", by_class(usage))
+
+
+def _uses(label: str, uses: dict[str, Use]) -> Iterator[str]:
+    """Yield what clips take, a line for each camera or class."""
+    metric = "cllmh_clips" if label == "camera" else "cllmh_class_clips"
+    yield from _head(f"{metric}_bytes", f"Bytes of a {label}'s clips.")
+    yield from (f'{metric}_bytes{{{label}="{_escaped(name)}"}} {use.size_bytes}' for name, use in uses.items())
+    yield from _head(metric, f"Number of a {label}'s clips.")
+    yield from (f'{metric}{{{label}="{_escaped(name)}"}} {use.clips}' for name, use in uses.items())
 
 
 def _recorder_lines(recorder: RecorderStatus | None) -> Iterator[str]:
@@ -97,6 +120,10 @@ def _gauge(name: str, text: str, value: float | str) -> Iterator[str]:
 def _head(name: str, text: str, kind: str = "gauge") -> Iterator[str]:
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} {kind}"
+
+
+def _or_nan(value: float | None) -> float | str:
+    return "NaN" if value is None else value
 
 
 def _escaped(label: str) -> str:

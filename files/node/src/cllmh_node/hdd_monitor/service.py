@@ -1,4 +1,4 @@
-"""The HDD monitor as a process: the loop in a thread, HTTP in the main one."""
+"""The HDD monitor as a process: the loop and the pruner in threads, HTTP in the main one."""
 
 import logging
 import signal
@@ -17,11 +17,12 @@ HTTP_THREADS = 4
 
 
 def serve(config: HddMonitorConfig, listen: str | None = None) -> None:
-    """Run until SIGTERM or SIGINT. `listen` is HOST:PORT, or None for the configured unix socket.
+    """Run until SIGTERM or SIGINT. `listen` is HOST:PORT instead of what is configured.
 
     systemd hears that the service is alive from the loop alone: an API that still answers would be no comfort when
-    nobody makes room any more.
+    nobody looks at the disk any more. A prune that takes long does not keep the loop.
     """
+    listen = listen or config.listen
     monitor = Monitor(config)
     app = create_app(config, monitor)
     if listen:
@@ -44,6 +45,7 @@ def serve(config: HddMonitorConfig, listen: str | None = None) -> None:
     finally:
         systemd.notify("STOPPING=1")
         stop.set()
+        monitor.wake()
         loop.join(timeout=60)
 
 

@@ -1,4 +1,4 @@
-"""Watch the recordings' disk, make room on it, and answer /health, /disk, /clips and /metrics over HTTP."""
+"""Watch the recordings' disk, make room on it, and answer /health, /disk, /room, /files and more over HTTP."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
     parser.add_argument("--config", type=Path, default=Path("/etc/cllmh/hdd_monitor.yml"), help="default: %(default)s")
     parser.add_argument("--check", action="store_true", help="only say whether the configuration is right")
-    parser.add_argument("--listen", metavar="HOST:PORT", help="listen here instead of the configured unix socket")
+    parser.add_argument("--listen", metavar="HOST:PORT", help="listen here instead of what is configured")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
             return _prune(args, args.root, args.index, Policy(**rules), None)
         config = _config(args)
         policy = replace(config.retention.policy(), **rules)
-        return _prune(args, config.recordings_dir, config.index, policy, Spool(config.spool_dir))
+        spool = None if config.spool_dir is None else Spool(config.spool_dir)
+        return _prune(args, config.recordings_dir, config.index, policy, spool)
     except RetentionError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -24,6 +24,7 @@ from datetime import datetime
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 MARKER = ".cllmh-recordings"
 """File in the root that says: this is a recordings folder (and the disk it should be on is mounted)."""
@@ -37,8 +38,9 @@ SYSTEM_FOLDERS = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "
 TOP_FOLDERS = ("", "home", "media", "mnt", "opt", "root", "srv", "tmp", "var", "var/lib", "var/log")
 """These, counted from /, cannot be a recordings folder themselves; a folder in them can."""
 
-_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
-_CLIP = re.compile(r"^(\d{8}T\d{6}\.\d{3})Z\.mp4$")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_CLIP = re.compile(r"\d{8}T\d{6}\.\d{3}Z\.mp4", re.ASCII)
+_PATH = re.compile(f"([^/]+)/({_DATE.pattern})/({_CLIP.pattern})", re.ASCII)
 
 
 _MAX_NAMES = 2048
@@ -80,8 +82,7 @@ class Space:
         return cls(total_bytes, used_bytes, free_bytes, round(used_percent, 2), found.f_files, found.f_favail)
 
 
-@dataclass(frozen=True, slots=True)
-class Clip:
+class Clip(NamedTuple):
     """One clip: its path below the root, start and end (unix seconds, UTC), size in bytes, and importance."""
 
     path: str
@@ -163,7 +164,7 @@ class Root:
         for name, date in self._dated(camera):
             with contextlib.suppress(*_NOT_OURS), self._open(f"{name}/{date}") as handle, os.scandir(handle) as entries:
                 for entry in entries:
-                    if _CLIP.match(entry.name) and entry.is_file(follow_symlinks=False):
+                    if _CLIP.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                         with contextlib.suppress(FileNotFoundError):
                             total += entry.stat(follow_symlinks=False).st_size
         return total
@@ -199,7 +200,7 @@ class Root:
             if name.startswith(".") or name == "lost+found" or "/" in name:
                 continue
             with contextlib.suppress(*_NOT_OURS), self._open(name) as handle:
-                yield from ((name, date) for date in _names(handle) if _DATE.match(date))
+                yield from ((name, date) for date in _names(handle) if _DATE.fullmatch(date))
 
     def _clips_in(self, camera: str, date: str) -> Iterator[Clip]:
         """Yield the clips of one day of one camera, oldest first; links and what is not named like a clip are not ours.
@@ -297,10 +298,10 @@ def check_mounted(path: Path, mount_point: Path) -> None:
 
 def clip_path_parts(path: str) -> tuple[str, str, str]:
     """Return (camera, date, file name) of a clip's path; raise RetentionError when it is none."""
-    parts = path.split("/")
-    if len(parts) != 3 or parts[0] in ("", ".", "..") or not _DATE.match(parts[1]) or not _CLIP.match(parts[2]):
+    found = _PATH.fullmatch(path)
+    if found is None or found[1] in (".", ".."):
         raise RetentionError(f"{path!r}: is not the path of a clip, CAMERA/YYYY-MM-DD/YYYYMMDDTHHMMSS.mmmZ.mp4")
-    return parts[0], parts[1], parts[2]
+    return found[1], found[2], found[3]
 
 
 def _removed(name: str, folder: int) -> bool:
@@ -334,7 +335,7 @@ def _mounts_below(path: Path) -> frozenset[str]:
 def _clip_names(handle: int, after: str) -> list[str]:
     """Return the first names of clips that come after a name, sorted, at most `_MAX_NAMES`."""
     with os.scandir(handle) as entries:
-        names = (entry.name for entry in entries if entry.name > after and _CLIP.match(entry.name))
+        names = (entry.name for entry in entries if entry.name > after and _CLIP.fullmatch(entry.name))
         return heapq.nsmallest(_MAX_NAMES, names)
 
 

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from .recordings import Clip, RetentionError, Root, Space
 from .retention_policy import IMPORTANCE_ORDER, Limits, Policy, Scope
@@ -48,8 +49,7 @@ _MAX_ROUNDS = 5
 """How often to look again when clips could not be deleted or were gone already."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(NamedTuple):
     """One line of a plan: which clip goes and by which rule."""
 
     clip: Clip

@@ -98,8 +98,7 @@ class Indexed:
         for importance in IMPORTANCE_ORDER if scope.importance is None else (scope.importance,):
             for is_unsafe in (0, 1):
                 values = {"camera": scope.camera, "importance": importance, "unsafe": is_unsafe, "before": before}
-                for path, start, end, size_bytes, found in self._connection.execute(query, values):
-                    yield Clip(path, start, end, size_bytes, found)
+                yield from map(Clip._make, self._connection.execute(query, values))
 
     def total_bytes(self, scope: Scope) -> int:
         """Sum the totals of cameras and classes."""

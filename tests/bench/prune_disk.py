@@ -1,9 +1,10 @@
-"""A disk of many clips in memory, and what it costs to delete the oldest of them; `prune.py` runs it by itself.
+"""An ext4 disk of many clips, and what it costs to delete the oldest of them; `prune.py` runs it by itself.
 
     unshare --mount python -m bench.prune_disk FOLDER CLIPS ROUNDS
 
-mounts a tmpfs at FOLDER that nobody else sees and that the kernel frees when this process ends, however it ends. Prints
-one JSON object. Imports little: what a process takes at its start is counted as memory of those that it starts.
+mounts an image that has no name any more in a namespace that nobody else sees: the kernel frees both when this process
+ends, however it ends. Prints one JSON object. Imports little: what a process takes at its start is counted as memory of
+those that it starts.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ WAYS = ("with_index", "command_line", "without_index", "find")
 """Ours is the code that services and modules have in them; as `cllmh-node prune` it has more to load before it begins.
 Those with the index come first: it does not hear of what the others delete."""
 
+CACHES = ("empty", "warm")
+"""What the kernel knows of the disk's files when a way begins: nothing, or all that the same way has just looked at."""
+
 OURS = """
 import sys
 from pathlib import Path
@@ -41,6 +45,30 @@ from cllmh_node.retention import Policy, prune
 root, used_percent, *index = sys.argv[1:]
 prune(Path(root), Policy(max_used_percent=float(used_percent)), Path(index[0]) if index else None)
 """
+
+
+class Image:
+    """A new file system with room for this many clips, mounted at FOLDER/disk."""
+
+    def __init__(self, folder: Path, clips: int) -> None:
+        """Make it. Journal, folders and index take a fixed part, and each clip about a kilobyte."""
+        self.mount_point = folder / "disk"
+        self.mount_point.mkdir()
+        image = folder / "disk.img"
+        with image.open("wb") as file:
+            file.truncate(2**26 + clips * 2048)
+        inodes = clips + CAMERAS * (clips // CLIPS_PER_DAY + 3) + 100
+        run("mkfs.ext4", "-q", "-m", "0", "-N", str(inodes), "-E", "lazy_itable_init=0", str(image))
+        run("mount", "-o", "loop", str(image), str(self.mount_point))
+        image.unlink()
+        mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+        (self._device,) = [line.split()[0] for line in mounts if line.split()[1] == str(self.mount_point)]
+        self._held = os.open(self._device, os.O_RDONLY)  # so that the device stays while nothing is mounted
+
+    def mount_anew(self) -> None:
+        """Forget all that the kernel knows of its files, as it does when memory is needed for video."""
+        run("umount", str(self.mount_point))
+        run("mount", self._device, str(self.mount_point))
 
 
 class Disk:
@@ -78,7 +106,7 @@ class Disk:
         return str(clip_path(f"camera{number % CAMERAS}", self._start(number)))
 
     def count_wrong(self, count: int) -> int:
-        """Return how many clips are there that should have gone, or gone that should be there, of the oldest ones."""
+        """Return how many clips are there that should have gone, or gone that should be there."""
         first = self.gone
         self.gone += count
         wrong = sum((self.root / self.path(number)).exists() for number in range(first, self.gone))
@@ -126,18 +154,26 @@ def measured(arguments: list[str]) -> dict[str, float]:
     return {"wall_s": wall_s, "cpu_s": usage.ru_utime + usage.ru_stime, "memory_mb": usage.ru_maxrss / 1024}
 
 
+def run(*arguments: str) -> None:
+    """Run a tool of the system; raise CalledProcessError when it fails."""
+    subprocess.run(arguments, check=True, env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"})
+
+
 def main(folder: Path, clips: int, rounds: int) -> None:
-    """Measure each way several times in turn; each time the oldest of those that are left go."""
-    inodes = clips + CAMERAS * (clips // CLIPS_PER_DAY + 3) + 1000
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"nr_inodes={inodes},size=90%", "tmpfs", str(folder)], check=True)
-    disk = Disk(folder, clips)
+    """Measure each way several times; each time the oldest of those that are left go."""
+    image = Image(folder, clips)
+    disk = Disk(image.mount_point, clips)
     count = round(clips * SHARE)
     runs, wrong = [], 0
     for way in WAYS:
-        for _ in range(rounds):
-            runs.append({"way": way, **measured(command(way, disk, count))})
-            wrong += disk.count_wrong(count)
-    wrong += abs(disk.rows() - (clips - 2 * rounds * count))
+        for caches in CACHES:
+            for _ in range(rounds):
+                arguments = command(way, disk, count)
+                if caches == "empty":
+                    image.mount_anew()
+                runs.append({"way": way, "caches": caches, **measured(arguments)})
+        wrong += disk.count_wrong(len(CACHES) * rounds * count)
+    wrong += abs(disk.rows() - (clips - 2 * len(CACHES) * rounds * count))
     answer = {"clips": clips, "deleted": count, "wrong": wrong, "migration_s": disk.migration_s, "runs": runs}
     sys.stdout.write(json.dumps(answer) + "\n")
 

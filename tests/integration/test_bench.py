@@ -43,5 +43,5 @@ def test_a_minute_of_faults_leaves_no_second_unaccounted_and_no_gap_without_its_
 def test_each_way_of_pruning_takes_the_oldest_hundredth_and_nothing_else() -> None:
     result = prune.run(short=True)
     assert result.value("wrongly_deleted_or_kept") == 0
-    assert [row["deleted"] for row in result.rows] == [5] * 4 + [20] * 4
+    assert [row["deleted"] for row in result.rows] == [5] * 8 + [20] * 8
     assert not prune.FOLDER.exists()

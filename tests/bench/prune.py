@@ -107,8 +107,8 @@ def _notes(answers: list[dict[str, Any]], rounds: int) -> list[str]:
     return [
         f"means of {rounds} rounds; empty files of 10 cameras, 10,000 a day, on an ext4 image of its own",
         "caches `empty`: it is mounted anew before each run, as if memory had been needed for video; its blocks come"
-        " from memory, so the seeks of a real disk, which find would pay most, are not in it; `warm`: what the same way has"
-        " just looked at is still known",
+        " from memory, so the seeks of a real disk, which find would pay most, are not in it; `warm`: what the same way"
+        " has just looked at is still known",
         "the rule is a floor of free inodes; each way takes the oldest clips; with the index their rows go too; find"
         " comes last, when fewer files are left",
         "ours is a process that starts, imports retention and prunes once; `command_line` is `cllmh-node prune` with"

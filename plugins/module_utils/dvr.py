@@ -1,14 +1,11 @@
 # Copyright (c) 2026 CLLMH contributors
 # SPDX-License-Identifier: MIT
-"""What DVRs call their channels, and what they offer: codec, picture size, frame rate, or what is wrong.
-
-Python's standard library only.
-"""
+"""What DVRs call their channels. Python's standard library only."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 STREAMS = ("main", "sub")
 MAX_CHANNEL = 256
@@ -19,8 +16,8 @@ _PATHS = {
     "generic": (None, {"main": "0", "sub": "1"}),
 }
 VENDORS = tuple(_PATHS)
-CAUSES = ("unreachable", "timeout", "auth", "not_found", "busy", "protocol", "no_video")
-"""What can be wrong with a DVR or one of its streams."""
+KNOWN_VENDORS = ("dahua", "hikvision")
+"""Those whose paths need no template, in the order in which `auto` tries them."""
 
 
 def stream_path(vendor: str, channel: int, stream: str = "main", template: str | None = None) -> str:
@@ -41,41 +38,13 @@ def stream_path(vendor: str, channel: int, stream: str = "main", template: str |
     return pattern.replace("{channel}", str(channel)).replace("{stream}", names[stream])
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What one stream offers, or why it does not (`error` one of `CAUSES`, `message` a sentence)."""
-
-    channel: int
-    stream: str
-    path: str
-    codec: str | None = None
-    width: int | None = None
-    height: int | None = None
-    fps: float | None = None
-    audio: str | None = None
-    error: str | None = None
-    message: str | None = None
-
-    def as_dict(self) -> dict[str, int | float | str | None]:
-        """Return plain data for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The whole DVR: its own name for itself, and its streams by channel."""
-
-    server: str | None
-    offers: tuple[Offer, ...]
-
-
-def table(offers: Sequence[Offer]) -> list[str]:
-    """Return the offers as lines of text with aligned columns."""
-    rows = [("CHANNEL", "STREAM", "CODEC", "SIZE", "FPS", "AUDIO", "NOTE")]
-    for offer in offers:
-        size = f"{offer.width}x{offer.height}" if offer.width else "-"
-        fps = f"{offer.fps:g}" if offer.fps else "-"
-        note = offer.message or ""
-        rows.append((str(offer.channel), offer.stream, offer.codec or "-", size, fps, offer.audio or "-", note))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+def read_channels(given: Sequence[int | str]) -> list[int]:
+    """Return the channels of numbers and ranges such as `1-16`, each once and in order; raises ValueError."""
+    channels: dict[int, None] = {}
+    for item in given:
+        match = re.fullmatch(r"\s*([0-9]{1,4})\s*(?:-\s*([0-9]{1,4})\s*)?", str(item))
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last <= MAX_CHANNEL:
+            raise ValueError(f"channel is {item}, it must be 1 to {MAX_CHANNEL}, or a range such as 1-16")
+        channels |= dict.fromkeys(range(first, last + 1))
+    return list(channels)

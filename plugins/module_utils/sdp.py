@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .sps import MAX_FPS, MAX_SPS_BYTES, Picture, SpsError, read_sps
+from .sps import MAX_FPS, MAX_SPS_BYTES, Picture, SpsError, read_sps, read_vps
 
 MAX_SDP_BYTES = 65_536
 MAX_LINES = 500
@@ -90,6 +90,7 @@ def _parse_track(lines: list[str]) -> Media:
     if width is None and (size := _SIZE.search(of_format("framesize") or plain("x-dimensions"))):
         width, height = int(size[1]), int(size[2])
     fps = _number(plain("framerate", "x-framerate")) or (picture.fps if picture else None)
+    fps = fps or _rate(codec, parameter_sets)
     control = plain("control") or None
     return Media(kind, codec, control, fps if kind == "video" else None, width, height, parameter_sets)
 
@@ -117,6 +118,16 @@ def _picture(codec: str, parameter_sets: tuple[bytes, ...]) -> Picture | None:
             return read_sps(codec, nal)
         except SpsError:
             continue  # a picture parameter set, or one that is broken
+    return None
+
+
+def _rate(codec: str, parameter_sets: tuple[bytes, ...]) -> float | None:
+    """Return the frames/s of an H.265 video parameter set, which some cameras have instead of one in the SPS."""
+    for nal in parameter_sets:
+        try:
+            return read_vps(codec, nal)
+        except SpsError:
+            continue
     return None
 
 

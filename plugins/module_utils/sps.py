@@ -1,72 +1,24 @@
 # Copyright (c) 2026 CLLMH contributors
 # SPDX-License-Identifier: MIT
-"""Read the picture size and frame rate out of an H.264 or H.265 sequence parameter set (SPS).
+"""Read the picture size and frame rate out of a sequence parameter set (SPS), or the rate out of an H.265 VPS.
 
-Sources: ITU-T H.264 (08/2021) 7.3.2.1.1 and E.1.1; ITU-T H.265 (08/2021) 7.3.2.2 and 7.3.3.
+Source: ITU-T H.264 (08/2021) 7.3.2.1.1 and E.1.1; H.265 is in h265.py.
 The bytes come from a network device: every read is bounded, and what cannot be right is refused.
 Python's standard library only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from .bits import MAX_FPS, Bits, Picture, SpsError, rate
+from .h265 import read_h265_sps, read_h265_vps
+
+__all__ = ["MAX_FPS", "MAX_SPS_BYTES", "Picture", "SpsError", "read_sps", "read_vps"]
 
 MAX_SPS_BYTES = 4096
-MAX_SIDE_PX = 16_384
-MAX_FPS = 1000.0
 
 # Profiles whose SPS carries the chroma format and scaling lists (H.264 7.3.2.1.1).
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _EXTENDED_SAR = 255
-
-
-class SpsError(ValueError):
-    """The bytes are not a parameter set that can be right."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """What an SPS says: size in pixels after cropping, and frames/s where it carries timing."""
-
-    width: int
-    height: int
-    fps: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse sizes no camera has."""
-        if not (0 < self.width <= MAX_SIDE_PX and 0 < self.height <= MAX_SIDE_PX):
-            raise SpsError(f"a picture of {self.width}x{self.height}")
-
-
-class _Bits:
-    """Reads bits, most significant first; raises SpsError at the end of the data."""
-
-    def __init__(self, data: bytes) -> None:
-        """Take the payload with its emulation prevention bytes (00 00 03) removed."""
-        raw = data.replace(b"\0\0\3", b"\0\0")
-        self._value = int.from_bytes(raw, "big")
-        self._left = len(raw) * 8
-
-    def u(self, count: int) -> int:
-        """An unsigned number of `count` bits."""
-        if count > self._left:
-            raise SpsError("it ends too early")
-        self._left -= count
-        return self._value >> self._left & ((1 << count) - 1)
-
-    def ue(self) -> int:
-        """An unsigned Exp-Golomb number of at most 32 bits (H.264 9.1)."""
-        zeros = 0
-        while not self.u(1):
-            zeros += 1
-            if zeros > 32:
-                raise SpsError("a number of more than 32 bits")
-        return (1 << zeros) - 1 + self.u(zeros)
-
-    def se(self) -> int:
-        """A signed Exp-Golomb number."""
-        code = self.ue()
-        return (code + 1) // 2 if code % 2 else -(code // 2)
 
 
 def read_sps(codec: str, nal: bytes) -> Picture:
@@ -74,13 +26,20 @@ def read_sps(codec: str, nal: bytes) -> Picture:
     if len(nal) > MAX_SPS_BYTES:
         raise SpsError(f"{len(nal)} bytes, more than {MAX_SPS_BYTES}")
     if codec == "H264" and nal and nal[0] & 0x1F == 7:
-        return _read_h264(_Bits(nal[1:]))
+        return _read_h264(Bits(nal[1:]))
     if codec == "H265" and len(nal) > 2 and nal[0] >> 1 & 0x3F == 33:
-        return _read_h265(_Bits(nal[2:]))
+        return read_h265_sps(Bits(nal[2:]))
     raise SpsError(f"not a sequence parameter set of {codec}")
 
 
-def _read_h264(bits: _Bits) -> Picture:
+def read_vps(codec: str, nal: bytes) -> float | None:
+    """Return the frames/s that a video parameter set (VPS, H.265 only) says, or None; raises SpsError."""
+    if codec != "H265" or not 2 < len(nal) <= MAX_SPS_BYTES or nal[0] >> 1 & 0x3F != 32:
+        raise SpsError(f"not a video parameter set of {codec}")
+    return read_h265_vps(Bits(nal[2:]))
+
+
+def _read_h264(bits: Bits) -> Picture:
     profile = bits.u(8)
     bits.u(16)  # constraint flags, level
     bits.ue()  # id
@@ -115,7 +74,7 @@ def _read_h264(bits: _Bits) -> Picture:
     return Picture(width, height, _h264_fps(bits) if bits.u(1) else None)
 
 
-def _skip_scaling_list(bits: _Bits, size: int) -> None:
+def _skip_scaling_list(bits: Bits, size: int) -> None:
     last = following = 8
     for _ in range(size):
         if following:
@@ -123,7 +82,7 @@ def _skip_scaling_list(bits: _Bits, size: int) -> None:
         last = following or last
 
 
-def _skip_order_count(bits: _Bits) -> None:
+def _skip_order_count(bits: Bits) -> None:
     kind = bits.ue()
     if kind == 0:
         bits.ue()
@@ -138,7 +97,7 @@ def _skip_order_count(bits: _Bits) -> None:
             bits.se()
 
 
-def _h264_fps(bits: _Bits) -> float | None:
+def _h264_fps(bits: Bits) -> float | None:
     """Read the video usability information up to its timing; frames/s, or None."""
     try:
         if bits.u(1) and bits.u(8) == _EXTENDED_SAR:
@@ -158,28 +117,4 @@ def _h264_fps(bits: _Bits) -> float | None:
     except SpsError:
         return None  # cut short after the size: the size still holds
     # Two ticks are one frame: the clock counts fields.
-    fps = scale / (2 * units) if units else 0.0
-    return fps if 0 < fps <= MAX_FPS else None
-
-
-def _read_h265(bits: _Bits) -> Picture:
-    bits.u(4)  # video parameter set
-    layers = bits.u(3)
-    bits.u(1)
-    bits.u(88)  # general profile
-    bits.u(8)  # general level
-    present = [(bits.u(1), bits.u(1)) for _ in range(layers)]
-    if layers:
-        bits.u(2 * (8 - layers))
-    for profile, level in present:
-        bits.u(88 * profile + 8 * level)
-    bits.ue()  # id
-    chroma = bits.ue()
-    if chroma == 3:
-        bits.u(1)
-    width, height = bits.ue(), bits.ue()
-    if bits.u(1):
-        left, right, top, bottom = bits.ue(), bits.ue(), bits.ue(), bits.ue()
-        width -= (left + right) * (2 if chroma in (1, 2) else 1)
-        height -= (top + bottom) * (2 if chroma == 1 else 1)
-    return Picture(width, height)
+    return rate(2 * units, scale)

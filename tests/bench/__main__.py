@@ -17,6 +17,7 @@ NAMES = (
     "recorder_power_cut",
     "recorder_soak",
     "prune",
+    "probe",
 )
 
 

@@ -26,6 +26,7 @@ import hmac
 import logging
 import re
 import secrets
+import ssl
 import struct
 import sys
 import threading
@@ -42,16 +43,21 @@ SENDER_REPORT_S = 5.0
 NTP_EPOCH_OFFSET_S = 2_208_988_800  # 1900 to 1970, RFC 868
 SLOW_CLIENT_S = 10.0
 AUTH_SCHEMES = ("digest", "digest-noqop", "digest-sha256", "basic", "none")
+HANG = 0
+"""The status of a request that is never answered."""
+
 REASONS = {
     200: "OK",
     400: "Bad Request",
     401: "Unauthorized",
+    403: "Forbidden",
     404: "Stream Not Found",
     405: "Method Not Allowed",
     453: "Not Enough Bandwidth",
     454: "Session Not Found",
     455: "Method Not Valid in This State",
     461: "Unsupported Transport",
+    503: "Service Unavailable",
 }
 PATHS = {
     "dahua": re.compile(r"^/cam/realmonitor\?(?=.*\bchannel=(?P<channel>\d+))(?=.*\bsubtype=(?P<sub>\d+))", re.I),
@@ -200,7 +206,26 @@ class FakeDvr:
     stall_after_s: dict[int, float] = field(default_factory=dict)
     drop_after_s: dict[int, float] = field(default_factory=dict)
     silent: bool = False
+    latency_s: float = 0.0
+    """Every answer comes so much later."""
+
+    max_connections: int = 10_000
+    """Those beyond it are answered 503 and closed."""
+
+    hang: frozenset[int] = frozenset()
+    """Channels whose description is never answered."""
+
+    refuse: dict[int, int] = field(default_factory=dict)
+    """Channel -> status that its description is refused with."""
+
+    logins_refused: int = 0
+    """How often a wrong user or password came: real DVRs lock the account after a few."""
+
+    most_connections: int = 0
+    """How many there were at a time."""
+
     audio: Audio | None = None
+    tls: ssl.SSLContext | None = None
     schedules: dict[int, Schedule] = field(default_factory=dict)
     sender_reports: bool = True
     rtcp_keeps_alive: bool = True
@@ -210,7 +235,7 @@ class FakeDvr:
 
     def find(self, url: str) -> tuple[int, Footage] | None:
         """Return (channel, footage) of an RTSP URL in this vendor's spelling, or None."""
-        path = re.sub(r"^rtsp://[^/]*", "", re.sub(r"(/|/trackID=\d)$", "", url))
+        path = re.sub(r"^rtsps?://[^/]*", "", re.sub(r"(/|/trackID=\d)$", "", url))
         for vendor, pattern in PATHS.items():
             match = pattern.match(path) if self.vendor in (vendor, "any") else None
             if match:
@@ -221,7 +246,9 @@ class FakeDvr:
 
     async def serve(self, address: str, port: int) -> asyncio.Server:
         """Start listening; port 0 takes a free one."""
-        return await asyncio.start_server(lambda r, w: Session(self, r, w).run(), address, port, limit=2**16)
+        return await asyncio.start_server(
+            lambda r, w: Session(self, r, w).run(), address, port, limit=2**16, ssl=self.tls
+        )
 
 
 @dataclass(eq=False)
@@ -241,7 +268,9 @@ class Session:
     async def run(self) -> None:
         """Answer requests until the client leaves, falls silent, or breaks the protocol."""
         peer = self.writer.get_extra_info("peername")
+        full = len(self.dvr.connections) >= self.dvr.max_connections
         self.dvr.connections.add(self)
+        self.dvr.most_connections = max(self.dvr.most_connections, len(self.dvr.connections))
         try:
             while True:
                 async with asyncio.timeout(self.asked_at + self.dvr.session_timeout_s - time.monotonic()):
@@ -259,14 +288,17 @@ class Session:
                 headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
                 await self.reader.readexactly(int(headers.get("content-length", "0")))
                 method, _, rest = request.partition(" ")
-                status, extra, body = self.answer(method, rest.split(" ")[0], headers)
+                await asyncio.sleep(self.dvr.latency_s)
+                status, extra, body = (503, [], "") if full else self.answer(method, rest.split(" ")[0], headers)
                 LOG.info("%s:%s %s %s -> %s", *peer[:2], method, rest.split(" ")[0], status)
                 self.dvr.requests.append(f"{method} {status}")
+                if status == HANG:
+                    continue
                 self.reply(status, headers.get("cseq", "0"), extra, body)
                 await self.writer.drain()
                 if method == "PLAY" and status == 200 and self.task is None:
                     self.task = asyncio.create_task(self.play())
-                if method == "TEARDOWN" and status == 200:
+                if full or (method == "TEARDOWN" and status == 200):
                     return
         except (
             asyncio.IncompleteReadError,
@@ -291,9 +323,14 @@ class Session:
         if method not in ("DESCRIBE", "SETUP", "PLAY", "TEARDOWN", "GET_PARAMETER", "SET_PARAMETER"):
             return 405, [], ""
         if not self.authorized(method, url, headers.get("authorization", "")):
+            self.dvr.logins_refused += "authorization" in headers
             return 401, [f"WWW-Authenticate: {self.challenge()}"], ""
         if method == "DESCRIBE":
             found = self.dvr.find(url)
+            if found and found[0] in self.dvr.hang:
+                return HANG, [], ""
+            if found and found[0] in self.dvr.refuse:
+                return self.dvr.refuse[found[0]], [], ""
             lines = ["Content-Type: application/sdp", f"Content-Base: {url}/"]
             return (200, lines, sdp(found[1], self.dvr.audio)) if found else (404, [], "")
         if method == "SETUP":

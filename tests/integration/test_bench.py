@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from bench import prune, recorder_kill, recorder_scale, recorder_soak, recorder_vs_motion
+from bench import probe, prune, recorder_kill, recorder_scale, recorder_soak, recorder_vs_motion
 from bench.harness import VTEST
 
 pytestmark = pytest.mark.skipif(
@@ -45,3 +45,8 @@ def test_each_way_of_pruning_takes_the_oldest_hundredth_and_nothing_else() -> No
     assert result.value("wrongly_deleted_or_kept") == 0
     assert [row["deleted"] for row in result.rows] == [5] * 8 + [20] * 8
     assert not prune.FOLDER.exists()
+
+
+def test_every_channel_of_a_difficult_dvr_gets_its_right_answer() -> None:
+    result = probe.run(short=True)
+    assert (result.value("channels"), result.value("answers_wrong"), result.value("logins_refused")) == (48, 0, 0)

@@ -39,8 +39,9 @@ class Ansible:
         self.capsys = capsys
         self.printed = ""
 
-    def __call__(self, port: int, *, check: bool = False, **given: Any) -> dict[str, Any]:
+    def __call__(self, port: int | None, *, check: bool = False, **given: Any) -> dict[str, Any]:
         given = {"host": "127.0.0.1", "port": port, "vendor": "hikvision", "username": "admin"} | given
+        given = {name: value for name, value in given.items() if value is not None}
         with patch_module_args({**given, "_ansible_check_mode": check}), pytest.raises(SystemExit):
             self.module.main()
         shown = self.capsys.readouterr()
@@ -67,28 +68,75 @@ def test_it_lists_what_there_is_and_writes_nothing(ansible: Ansible, dvr: FakeDv
         (2, "sub", "H264", 768),
     ]
     assert answer["streams"][3]["path"] == "/Streaming/Channels/202"
-    assert answer["table"][0].startswith("CHANNEL")
+    assert answer["table"][0].startswith("NAME")
+    assert answer["counts"] == {"ok": 4}
     # The DVR was asked, never told: no session, no setting.
-    assert {request.split()[0] for request in dvr.requests} == {"DESCRIBE"}
+    assert {request.split()[0] for request in dvr.requests} == {"OPTIONS", "DESCRIBE"}
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_wrong_password_fails_with_its_cause_and_without_the_password(ansible: Ansible, dvr: FakeDvr) -> None:
+def test_a_wrong_password_is_an_answer_and_is_shown_nowhere(ansible: Ansible, dvr: FakeDvr) -> None:
     with running(dvr) as port:
         answer = ansible(port, password="letmein-4711")
-    assert answer["failed"]
-    assert answer["error"] == "auth"
+    assert "failed" not in answer
+    assert answer["counts"] == {"ok": 0, "auth": 32}
+    assert not answer["streams"][0]["ok"]
     assert "letmein-4711" not in ansible.printed
+    assert dvr.logins_refused == 1
+
+
+def test_it_fails_where_that_is_asked_for_and_says_all_the_same(ansible: Ansible, dvr: FakeDvr) -> None:
+    with running(dvr) as port:
+        wanted = {"channels": ["1-3"], "streams": ["main"], "password": PASSWORD}
+        assert "failed" not in ansible(port, fail_on=["auth", "timeout"], **wanted)
+        answer = ansible(port, fail_on=["auth", "not_found"], **wanted)
+    assert answer["failed"]
+    assert answer["msg"].startswith("1 of 3 streams cannot be had. 127.0.0.1:")
+    assert answer["counts"] == {"ok": 2, "not_found": 1}
+
+
+def test_cameras_each_with_its_own_login(ansible: Ansible, dvr: FakeDvr) -> None:
+    with running(dvr) as port:
+        common = {"host": "127.0.0.1", "port": port, "path": "/Streaming/Channels/101"}
+        cameras = [
+            {"name": "gate", "username": "admin", "password": PASSWORD, **common},
+            {"name": "yard", "username": "admin", "password": "letmein-4711", **common},
+            {"name": "roof", **common},
+        ]
+        answer = ansible(None, cameras=cameras, host=None, username=None, vendor=None)
+    assert [(row["name"], row["error"]) for row in answer["streams"]] == [
+        ("gate", None),
+        ("yard", "auth"),
+        ("roof", "auth"),
+    ]
+    assert answer["devices"][0]["server"] == "fake-dvr"
+    assert "letmein-4711" not in ansible.printed
+    assert PASSWORD not in ansible.printed
+
+
+def test_it_watches_for_a_second(ansible: Ansible, dvr: FakeDvr) -> None:
+    with running(dvr) as port:
+        answer = ansible(port, password=PASSWORD, channels=[1], streams=["main"], receive_s=1)
+    received = answer["streams"][0]["received"]
+    assert received["packets"] > 10
+    assert received["keyframe_interval_s"] == pytest.approx(0.5)
+    assert "KBIT/S" in answer["table"][0]
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"channels": [0]}, "channel is 0, it must be 1 to 256."),
+        ({"channels": [0]}, "channel is 0, it must be 1 to 256"),
+        ({"channels": ["4-1"]}, "channel is 4-1, it must be 1 to 256"),
         ({"port": 99_999}, "port is 99999, it must be 1 to 65535."),
         ({"vendor": "generic"}, "vendor is generic but all of the following are missing: path_template"),
         ({"vendor": "generic", "path_template": "live"}, "begins with /"),
         ({"host": "a b"}, "host is 'a b'"),
+        ({"host": None}, "one of the following is required: cameras, host"),
+        ({"tls": True, "ca_file": "/missing.pem"}, "ca_file is /missing.pem, it must be a file of certificates"),
+        ({"receive_s": 9999}, "receive_s is 9999.0, it must be 0 to 600."),
+        ({"connections_per_host": 0}, "connections_per_host is 0, it must be 1 to 256."),
+        ({"fail_on": ["anything"]}, "value of fail_on must be one or more of"),
     ],
 )
 def test_arguments_that_cannot_be_right(ansible: Ansible, given: dict[str, Any], said: str) -> None:
@@ -97,47 +145,111 @@ def test_arguments_that_cannot_be_right(ansible: Ansible, given: dict[str, Any],
     assert said in answer["msg"]
 
 
-def test_the_documentation_names_every_option_and_result(
-    rtsp_probe: ModuleType, ansible: Ansible, dvr: FakeDvr
-) -> None:
-    documented = yaml.safe_load(rtsp_probe.DOCUMENTATION)["options"]
-    assert set(documented) == {
-        *("host", "port", "username", "password", "vendor", "path_template"),
-        *("channels", "max_channel", "streams", "timeout"),
+def test_a_path_with_a_line_break_is_refused_before_anything_is_sent(ansible: Ansible, dvr: FakeDvr) -> None:
+    with running(dvr) as port:
+        cameras = [{"name": "gate", "host": "127.0.0.1", "port": port, "path": "/a\r\nX: y"}]
+        answer = ansible(None, cameras=cameras, host=None, username=None)
+    assert answer["failed"]
+    assert "path is" in answer["msg"]
+    assert not dvr.requests
+
+
+def documented_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return name -> type, default, choices, ..., as the argument specification would have it."""
+    kept = ("type", "default", "choices", "elements", "required", "aliases")
+    return {
+        name: {key: option[key] for key in kept if key in option}
+        | ({"options": documented_options(option["suboptions"])} if "suboptions" in option else {})
+        for name, option in options.items()
     }
+
+
+def test_the_documentation_says_what_the_arguments_are(rtsp_probe: ModuleType) -> None:
+    def plain(arguments: dict[str, Any]) -> dict[str, Any]:
+        hidden = ("no_log", "required_by")
+        return {
+            name: {key: value for key, value in option.items() if key not in (*hidden, "options")}
+            | ({"options": plain(option["options"])} if "options" in option else {})
+            for name, option in arguments.items()
+        }
+
+    assert documented_options(yaml.safe_load(rtsp_probe.DOCUMENTATION)["options"]) == plain(rtsp_probe.ARGUMENTS)
+
+
+def test_the_documentation_names_every_result(rtsp_probe: ModuleType, ansible: Ansible, dvr: FakeDvr) -> None:
     returned = yaml.safe_load(rtsp_probe.RETURN)
     with running(dvr) as port:
         answer = ansible(port, password=PASSWORD)
-    assert set(answer) - {"changed", "invocation"} == set(returned) - {"error"}
+    assert set(answer) - {"changed", "invocation"} == set(returned)
     assert set(answer["streams"][0]) == set(returned["streams"]["contains"])
+
+
+def test_every_example_runs_against_a_dvr(rtsp_probe: ModuleType, ansible: Ansible, tmp_path: Path) -> None:
+    """The examples' addresses, passwords and seconds are replaced, all else is as a reader would copy it."""
+    footage = Footage.load(write_stream(tmp_path / "stream.h264"), fps=10)
+    channels = {(number, False): footage for number in range(1, 5)}
     for example in yaml.safe_load(rtsp_probe.EXAMPLES):
-        assert set(example.get("cllmh.cctv.rtsp_probe", {})) <= set(documented)
+        given = example.get("cllmh.cctv.rtsp_probe")
+        if given is None:
+            continue
+        dvr = FakeDvr(channels, str(given.get("username", "viewer")), PASSWORD)
+        with running(dvr) as port:
+            for device in [given, *given.get("cameras", [])]:
+                device |= {"host": "127.0.0.1", "port": port} if "host" in device else {}
+                device |= {"password": PASSWORD} if "password" in device else {}
+                device |= {"tls": False} if "tls" in device else {}
+            given |= {"channels": ["1-4"]} if given.get("channels") == ["1-64"] else {}
+            given |= {"receive_s": 0.5} if "receive_s" in given else {}
+            answer = ansible(given.pop("port", None), **{"host": None, "username": None, "vendor": None, **given})
+        assert "failed" not in answer, example["name"]
+        known = 1 if "cameras" in given else len(answer["streams"])  # one of the cameras has a path of its own
+        assert answer["counts"]["ok"] == known, example["name"]
+
+
+def login(folder: Path, password: str = PASSWORD) -> list[str]:
+    """Return the verb's arguments for a login."""
+    secret = folder / "password"
+    secret.write_text(password + "\n", encoding="utf-8")
+    return ["--username", "admin", "--password-file", str(secret)]
 
 
 def test_the_verb_prints_a_table(dvr: FakeDvr, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    secret = tmp_path / "password"
-    secret.write_text(PASSWORD + "\n", encoding="utf-8")
     with running(dvr) as port:
-        login = ["--username", "admin", "--password-file", str(secret)]
-        code = main(["probe", "127.0.0.1", "--port", str(port), "--vendor", "hikvision", *login])
+        code = main(["probe", "127.0.0.1", "--port", str(port), *login(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
-    table = lines[next(number for number, line in enumerate(lines) if line.startswith("CHANNEL")) :]
     assert code == 0
-    assert [row.split()[:4] for row in table[1:3]] == [
+    assert lines[0].startswith("NAME")
+    assert [row.split()[:4] for row in lines[1:3]] == [
         ["1", "main", "H264", "768x576"],
         ["1", "sub", "H264", "768x576"],
     ]
 
 
 def test_the_verb_prints_json_lines(dvr: FakeDvr, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    secret = tmp_path / "password"
-    secret.write_text(PASSWORD, encoding="utf-8")
     with running(dvr) as port:
-        login = ["--username", "admin", "--password-file", str(secret)]
-        where = ["127.0.0.1", "--port", str(port), "--vendor", "hikvision", "--channel", "7", "--stream", "main"]
-        assert main(["probe", *where, "--json", *login]) == 0
-    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
-    assert [(row["channel"], row["error"]) for row in shown] == [(7, "not_found")]
+        where = ["127.0.0.1", "--port", str(port), "--vendor", "hikvision", "--channel", "2", "--channel", "7"]
+        asked = ["probe", *where, "--stream", "main", "--json", *login(tmp_path)]
+        assert main(asked) == 0
+        assert main([*asked, "--fail-on", "not_found"]) == 1
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["channel"], row["error"]) for row in shown] == [(2, None), (7, "not_found")] * 2
+
+
+def test_the_verb_asks_for_the_recorders_cameras(
+    dvr: FakeDvr, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(PASSWORD, encoding="utf-8")
+    secret.chmod(0o600)
+    with running(dvr) as port:
+        device = {"host": "127.0.0.1", "port": port, "username": "admin", "password_file": str(secret)}
+        cameras = [{"name": f"cam{n}", "path": f"/Streaming/Channels/{n}01", **device} for n in (1, 2)]
+        config = tmp_path / "recorder.yml"
+        folders = {"recordings_dir": str(tmp_path / "recordings"), "state_dir": str(tmp_path / "state")}
+        config.write_text(yaml.safe_dump({**folders, "cameras": cameras}), encoding="utf-8")
+        assert main(["probe", "--config", str(config), "--json"]) == 0
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["name"], row["ok"]) for row in shown] == [("cam1", True), ("cam2", True)]
 
 
 def test_the_verb_says_why_it_could_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,3 +258,4 @@ def test_the_verb_says_why_it_could_not(tmp_path: Path, capsys: pytest.CaptureFi
     missing = tmp_path / "missing"
     assert main(["probe", "127.0.0.1", "--vendor", "dahua", "--password-file", str(missing)]) == 2
     assert capsys.readouterr().err == f"{missing}: No such file or directory\n"
+    assert main(["probe"]) == 2

@@ -1,11 +1,14 @@
 """What a DVR's description says, and what is made of a bad one."""
 
+from base64 import b64encode
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cllmh_node.rtsp.sdp import MAX_LINES, Media, SdpError, parse_sdp
 from unit.plugins.rtsp_samples import DAHUA_SDP, HIKVISION_SDP
+from unit.plugins.test_sps import vps
 
 
 def test_a_dahua_answer() -> None:
@@ -26,6 +29,13 @@ def test_size_from_attributes_where_there_is_no_parameter_set() -> None:
     text = b"v=0\nm=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=framesize:96 704-576\na=framerate:12.5\n"
     (video,) = parse_sdp(text)
     assert (video.width, video.height, video.fps) == (704, 576, 12.5)
+
+
+def test_the_rate_of_a_video_parameter_set_where_nothing_else_says_it() -> None:
+    sets = f"sprop-vps={b64encode(vps((1, 1), (1, 1), (1, 32), (15, 32))).decode()}"
+    text = f"v=0\nm=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\na=fmtp:96 {sets}\n"
+    (video,) = parse_sdp(text.encode())
+    assert video.fps == 15.0
 
 
 def test_codecs_by_their_other_names_and_by_payload_type() -> None:
@@ -52,7 +62,7 @@ def test_what_is_no_description_is_refused(text: bytes) -> None:
         parse_sdp(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(DAHUA_SDP.split(b"\r\n") + HIKVISION_SDP.split(b"\n")) | st.binary(max_size=80)))
 def test_shuffled_and_foreign_lines_never_do_more_than_be_refused(lines: list[bytes]) -> None:
     try:

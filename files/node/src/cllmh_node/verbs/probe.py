@@ -1,7 +1,8 @@
-"""List what a DVR, NVR or IP camera offers: channels, codec, size, frame rate, or what is wrong.
+"""List what DVRs, NVRs and IP cameras offer: codec, size, frame rate, or what is wrong.
 
-Asks over one connection and opens no session, so the device's viewers are not disturbed. The password comes from a
-file, never from the command line. Exit code 1 when the device as a whole cannot be asked; the reason is on stderr.
+Asks one DVR for its channels, or with --config the recorder's cameras, all at once. Opens no session unless --receive
+is given, so the device's viewers are not disturbed. Passwords come from files, never from the command line. Exit code
+1 when no stream at all can be had, or one has an error that --fail-on names; the reason is on stderr too.
 """
 
 import argparse
@@ -10,45 +11,81 @@ import sys
 from pathlib import Path
 
 from cllmh_node.config import ConfigError
-from cllmh_node.rtsp.dvr import STREAMS, VENDORS, table
-from cllmh_node.rtsp.protocol import RtspError, Target, probe
+from cllmh_node.rtsp.dvr import STREAMS, VENDORS
+from cllmh_node.rtsp.offer import CAUSES, Offer, Question, table
+from cllmh_node.rtsp.probing import Limits, ask_all
+from cllmh_node.rtsp.rtsp_target import Target, Tls, port_of
+from cllmh_node.rtsp.survey import AUTO, Wanted, survey
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this verb."""
-    parser.add_argument("host", help="name or address of the device")
-    parser.add_argument("--port", type=int, default=554, help="RTSP port (default: %(default)s)")
-    parser.add_argument("--vendor", choices=VENDORS, required=True, help="how the device spells its paths")
+    parser.add_argument("host", nargs="?", help="name or address of the device")
+    parser.add_argument("--config", type=Path, help="ask for the cameras of this configuration of the recorder instead")
+    parser.add_argument("--port", type=int, help="RTSP port (default: 554, with --tls 322)")
+    parser.add_argument("--vendor", choices=(AUTO, *VENDORS), default=AUTO, help="spelling of its paths (%(default)s)")
     parser.add_argument("--path-template", help="path with {channel} and {stream}, for --vendor generic")
     parser.add_argument("--username", help="user of the device; without it no login is tried")
     parser.add_argument("--password-file", type=Path, help="file with the password on its first line")
-    parser.add_argument("--channel", type=int, action="append", help="ask for this one (again for more; default: all)")
+    parser.add_argument("--tls", action="store_true", help="ask over RTSPS")
+    parser.add_argument("--ca-file", help="certificates that are trusted, PEM, instead of the system's")
+    parser.add_argument("--insecure", action="store_true", help="take any certificate; most DVRs sign their own")
+    parser.add_argument("--channel", action="append", help="1 or 1-16: ask for these (again for more; default: all)")
     parser.add_argument("--max-channel", type=int, default=16, help="the last one to ask for (default: %(default)s)")
     parser.add_argument("--stream", choices=STREAMS, action="append", help="main or sub (default: both)")
+    parser.add_argument("--receive", type=float, default=0, metavar="SECONDS", help="watch each stream for so long")
+    parser.add_argument("--connections", type=int, default=16, help="connections to a host (default: %(default)s)")
     parser.add_argument("--timeout", type=float, default=5.0, help="seconds for each answer (default: %(default)s)")
+    parser.add_argument("--total-timeout", type=float, default=120.0, help="seconds for all (default: %(default)s)")
+    parser.add_argument("--fail-on", choices=CAUSES, action="append", default=[], help="exit with 1 on this error")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask and print."""
+    if (args.host is None) == (args.config is None):
+        raise ConfigError("probe: give either a host or --config FILE.")
     try:
-        target = Target(args.host, args.port, args.username, _read_password(args.password_file), args.timeout)
-        answer = probe(
-            target,
-            args.vendor,
-            channels=args.channel,
-            max_channel=args.max_channel,
-            streams=args.stream or STREAMS,
-            template=args.path_template,
-        )
+        limits = Limits(args.connections, args.total_timeout, args.receive)
+        offers = _of_config(args, limits) if args.config else _of_dvr(args, limits)
     except ValueError as error:
         raise ConfigError(f"{error}.") from error
-    except RtspError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    lines = [json.dumps(offer.as_dict()) for offer in answer.offers] if args.json else table(answer.offers)
+    lines = [json.dumps(offer.as_dict()) for offer in offers] if args.json else table(offers)
     sys.stdout.write("".join(f"{line}\n" for line in lines))
-    return 0
+    failed = [offer for offer in offers if offer.error in args.fail_on]
+    if not any(offer.error is None for offer in offers):
+        failed = failed or list(offers[:1])
+    if failed:
+        sys.stderr.write(f"{failed[0].message}\n")
+    return 1 if failed or not offers else 0
+
+
+def _of_dvr(args: argparse.Namespace, limits: Limits) -> tuple[Offer, ...]:
+    """Ask for the channels of one DVR."""
+    tls = Tls(not args.insecure, args.ca_file) if args.tls else None
+    password = _read_password(args.password_file)
+    target = Target(args.host, port_of(args.port, tls), args.username, password, args.timeout, tls)
+    wanted = Wanted(args.vendor, args.channel, args.max_channel, args.stream or STREAMS, args.path_template)
+    return survey(target, wanted, limits).offers
+
+
+def _of_config(args: argparse.Namespace, limits: Limits) -> tuple[Offer, ...]:
+    """Ask for the main streams of the recorder's cameras."""
+    from cllmh_node.config import load_config
+    from cllmh_node.recorder.settings import RecorderConfig
+
+    return ask_all(
+        [
+            Question(
+                camera.name,
+                Target(camera.host, camera.port, camera.username, _read_password(camera.password_file), args.timeout),
+                camera.path,
+                camera.channel,
+            )
+            for camera in load_config(args.config, RecorderConfig).cameras
+        ],
+        limits,
+    )
 
 
 def _read_password(file: Path | None) -> str | None:

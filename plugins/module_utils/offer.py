@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 from .rtp import Received
@@ -83,15 +84,19 @@ def table(offers: Sequence[Offer]) -> list[str]:
     """Return the offers as lines of text with aligned columns; what was received only where something was."""
     playing = any(offer.received for offer in offers)
     heads = ["NAME", "CODEC", "SIZE", "FPS", "AUDIO", *(["KBIT/S", "KEYFRAME", "LOST"] if playing else []), "NOTE"]
-    rows = [heads, *(_row(offer, playing) for offer in offers)]
+    # A DVR that is off, or refuses the login, says so once and not for each of its channels.
+    groups = [list(same) for _, same in groupby(offers, lambda offer: offer.message or id(offer))]
+    rows = [heads, *(_row(same, playing) for same in groups)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _row(offer: Offer, playing: bool) -> list[str]:
+def _row(same: Sequence[Offer], playing: bool) -> list[str]:
+    offer = same[0]
+    name = offer.question.name if len(same) == 1 else f"{offer.question.name} ... {same[-1].question.name}"
     size = f"{offer.width}x{offer.height}" if offer.width else "-"
     fps = f"{offer.fps:g}" if offer.fps else "-"
-    row = [offer.question.name, offer.codec or "-", size, fps, offer.audio or "-"]
+    row = [name, offer.codec or "-", size, fps, offer.audio or "-"]
     got = offer.received
     if playing and got is None:
         row += ["-", "-", "-"]

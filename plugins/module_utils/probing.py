@@ -78,13 +78,13 @@ class Device:
             except RtspError as error:
                 self.dead = error
 
-    def note(self, error: RtspError | None, connections: int) -> None:
+    def note(self, target: Target, error: RtspError | None, connections: int) -> None:
         """Count answers that are missing in a row."""
         with self._lock:
             self.timeouts = self.timeouts + 1 if error is not None and error.cause == "timeout" else 0
-            if self.timeouts >= max(MAX_TIMEOUTS, 2 * connections) and error is not None:
-                text = f"{error} It was the {self.timeouts}th in a row, so the rest was not asked."
-                self.dead = self.dead or RtspError("timeout", text)
+            if self.timeouts >= max(MAX_TIMEOUTS, 2 * connections) and self.dead is None:
+                text = f"{target.authority} gave no answer {self.timeouts} times in a row: the rest was not asked."
+                self.dead = RtspError("timeout", text)
 
 
 Devices = dict[tuple[str, int], Device]
@@ -176,13 +176,13 @@ class Lane:
         if device.dead is not None:
             return question.failed(device.dead)
         if client.gate.refused:
-            return question.failed(client.not_asked(where))
+            return question.failed(client.not_asked())
         try:
             offer = ask(client, question, self._limits.receive_s)
         except RtspError as error:
-            device.note(error, self._at_work)
+            device.note(question.target, error, self._at_work)
             return question.failed(error)
-        device.note(None, self._at_work)
+        device.note(question.target, None, self._at_work)
         return offer
 
 
@@ -201,13 +201,16 @@ def ask(client: RtspClient, question: Question, receive_s: float = 0.0) -> Offer
     return Offer(question, video.codec, width, height, fps, audio, received)
 
 
-def ask_all(questions: Sequence[Question], limits: Limits, devices: Devices | None = None) -> tuple[Offer, ...]:
+def ask_all(
+    questions: Sequence[Question], limits: Limits, devices: Devices | None = None, until: float | None = None
+) -> tuple[Offer, ...]:
     """Ask for all streams; each gets an offer or an error, in this order, and it ends by the total timeout.
 
-    `devices` is what is known of them (who is dead, which login was refused), and takes what is learnt.
+    `devices` is what is known of them (who is dead, which login was refused), and takes what is learnt. `until` is the
+    monotonic time when the total timeout ends that began with an earlier question.
     """
     devices = {} if devices is None else devices
-    until = time.monotonic() + limits.total_timeout_s
+    until = time.monotonic() + limits.total_timeout_s if until is None else until
     by_host: dict[str, list[tuple[int, Question]]] = {}
     for number, question in enumerate(questions):
         by_host.setdefault(question.target.host.lower(), []).append((number, question))

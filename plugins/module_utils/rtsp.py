@@ -147,7 +147,7 @@ class RtspClient:
             text = f"{where} was not asked: {self.target.authority} gave no answer to a login {MAX_TRIES} times."
             raise RtspError("timeout", text) from error
         if known is False:
-            raise self.not_asked(where)
+            raise self.not_asked()
         right: bool | None = None
         try:
             response = self._exchange(method, url, headers)
@@ -160,10 +160,10 @@ class RtspClient:
         self._accepted = self._accepted or right is True
         return response
 
-    def not_asked(self, where: str) -> RtspError:
+    def not_asked(self) -> RtspError:
         """Return the error for a stream that is not asked for, since its login was refused."""
-        user = f"{self.target.authority} refused user {self.target.username} before"
-        return RtspError("auth", f"{where} was not asked, so that the account is not locked: {user}.")
+        text = f"{self.target.authority} refused user {self.target.username}: wrong name or password, or the account is"
+        return RtspError("auth", f"{text} locked. The rest was not asked, so that the account is not locked.")
 
     def deadline(self, seconds: float | None = None) -> float:
         """Return the monotonic time in `seconds` (default: the timeout of an answer), or when all must end."""

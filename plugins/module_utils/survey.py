@@ -7,6 +7,7 @@ Python's standard library only.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -51,14 +52,15 @@ class Survey:
 def survey(target: Target, wanted: Wanted, limits: Limits) -> Survey:
     """Ask for the streams; those that were not named and do not exist are left out. Raises ValueError."""
     devices: Devices = {}
+    until = time.monotonic() + limits.total_timeout_s
     vendor: str | None = wanted.vendor
     if vendor == AUTO:
-        vendor = find_vendor(target, wanted, limits, devices)
+        vendor = find_vendor(target, wanted, limits, devices, until)
     spelling = vendor or KNOWN_VENDORS[0]
     numbers = wanted.numbers()
     template = wanted.template if spelling == "generic" or wanted.vendor != AUTO else None
     asked = questions(target, spelling, numbers, wanted.streams, template)
-    offers = ask_all(asked, limits, devices)
+    offers = ask_all(asked, limits, devices, until)
     if vendor is None:
         offers = tuple(_of_no_vendor(offer, target) for offer in offers)
     if not wanted.channels:
@@ -78,7 +80,7 @@ def questions(
     ]
 
 
-def find_vendor(target: Target, wanted: Wanted, limits: Limits, devices: Devices) -> str | None:
+def find_vendor(target: Target, wanted: Wanted, limits: Limits, devices: Devices, until: float) -> str | None:
     """Return the first vendor whose paths the DVR answers for one of its first channels, or None.
 
     With a template, `generic` comes first. What is learnt of the DVR is in `devices`.
@@ -90,7 +92,7 @@ def find_vendor(target: Target, wanted: Wanted, limits: Limits, devices: Devices
         vendor: questions(target, vendor, numbers, STREAMS[:1], wanted.template if vendor == "generic" else None)
         for vendor in vendors
     }
-    offers = ask_all([question for vendor in vendors for question in asked[vendor]], plain, devices)
+    offers = ask_all([question for vendor in vendors for question in asked[vendor]], plain, devices, until)
     answered = {offer.question for offer in offers if offer.error in (None, "no_video")}
     return next((vendor for vendor in vendors if answered.intersection(asked[vendor])), None)
 

@@ -18,4 +18,5 @@ ensurepip.bootstrap(default_pip=True)
 PYTHON
 cd "$tree"
 git init --quiet  # else it asks this clone, which ignores build/
-exec ansible-test sanity --local --python default --color no "$@"
+version=$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+exec ansible-test sanity --local --python "$version" --color no "$@"

@@ -18,7 +18,7 @@ demo-down: ## Remove all that `make demo` made: machines, mounts, bridge, NAT ru
 .PHONY: test lint test-unit test-roles test-e2e
 test: ## Everything that must pass, from a fresh clone; installs what it needs
 	@python3 scripts/test.py
-lint: venv ## ansible-lint, yamllint, ruff, mypy, eslint, vue-tsc
+lint: venv ## ansible-lint, ansible-test sanity, yamllint, ruff, mypy, eslint, vue-tsc
 	@scripts/lint.sh
 test-unit: venv ## Tests of the Python packages, plugins and the dashboard's logic (three minutes)
 	$(PY) -m pytest tests/unit $(PYTEST_ARGS)

@@ -12,6 +12,7 @@ check "mypy scripts" mypy scripts/*.py roles/lab/files/lab.py
 check "mypy module_utils" mypy plugins/module_utils
 check "yamllint" yamllint --strict .
 check "ansible-lint" ansible-lint --strict
+check "ansible-test sanity" scripts/sanity.sh
 check "dashboard" scripts/dashboard.sh lint
 if ((${#failed[@]})); then
   printf 'failed: %s\n' "${failed[@]}" >&2

@@ -54,7 +54,7 @@ def read_h265_sps(bits: Bits) -> Picture:
 
 def _skip_profile(bits: Bits, sub_layers: int) -> None:
     bits.u(88 + 8)  # general profile, general level
-    present = [(bits.u(1), bits.u(1)) for _ in range(sub_layers)]
+    present = [(bits.u(1), bits.u(1)) for _index in range(sub_layers)]
     if sub_layers:
         bits.u(2 * (8 - sub_layers))
     for profile, level in present:
@@ -62,7 +62,7 @@ def _skip_profile(bits: Bits, sub_layers: int) -> None:
 
 
 def _skip_ordering(bits: Bits, sub_layers: int) -> None:
-    for _ in range(sub_layers + 1 if bits.u(1) else 1):
+    for _index in range(sub_layers + 1 if bits.u(1) else 1):
         bits.ue(), bits.ue(), bits.ue()
 
 
@@ -71,7 +71,7 @@ def _fps(bits: Bits, sub_layers: int) -> float | None:
     bits.ue(), bits.ue()  # bit depths
     order_bits = bits.ue() + 4
     _skip_ordering(bits, sub_layers)
-    for _ in range(6):
+    for _index in range(6):
         bits.ue()  # sizes of blocks and transforms
     if bits.u(1) and bits.u(1):
         _skip_scaling_lists(bits)
@@ -82,7 +82,7 @@ def _fps(bits: Bits, sub_layers: int) -> float | None:
         bits.u(1)
     _skip_reference_sets(bits)
     if bits.u(1):
-        for _ in range(_bounded(bits.ue(), 32)):
+        for _index in range(_bounded(bits.ue(), 32)):
             bits.u(order_bits + 1)
     bits.u(2)
     return _vui_fps(bits) if bits.u(1) else None
@@ -90,13 +90,13 @@ def _fps(bits: Bits, sub_layers: int) -> float | None:
 
 def _skip_scaling_lists(bits: Bits) -> None:
     for size in range(4):
-        for _ in range(0, 6, 3 if size == 3 else 1):
+        for _index in range(0, 6, 3 if size == 3 else 1):
             if not bits.u(1):
                 bits.ue()
                 continue
             if size > 1:
                 bits.se()
-            for _ in range(min(64, 1 << (4 + (size << 1)))):
+            for _index in range(min(64, 1 << (4 + (size << 1)))):
                 bits.se()
 
 
@@ -108,12 +108,12 @@ def _skip_reference_sets(bits: Bits) -> None:
             bits.u(1)
             bits.ue()
             kept = 0
-            for _ in range(count + 1):
+            for _index in range(count + 1):
                 kept += bits.u(1) or bits.u(1)
             count = _bounded(kept, _MAX_REFERENCES)
         else:
             count = _bounded(bits.ue() + bits.ue(), _MAX_REFERENCES)
-            for _ in range(count):
+            for _index in range(count):
                 bits.ue()
                 bits.u(1)
 
@@ -131,7 +131,7 @@ def _vui_fps(bits: Bits) -> float | None:
         bits.ue(), bits.ue()  # chroma sample location
     bits.u(3)
     if bits.u(1):
-        for _ in range(4):
+        for _index in range(4):
             bits.ue()  # default display window
     return rate(bits.u(32), bits.u(32)) if bits.u(1) else None
 

@@ -85,7 +85,7 @@ def table(offers: Sequence[Offer]) -> list[str]:
     playing = any(offer.received for offer in offers)
     heads = ["NAME", "CODEC", "SIZE", "FPS", "AUDIO", *(["KBIT/S", "KEYFRAME", "LOST"] if playing else []), "NOTE"]
     # A DVR that is off, or refuses the login, says so once and not for each of its channels.
-    groups = [list(same) for _, same in groupby(offers, lambda offer: offer.message or id(offer))]
+    groups = [list(same) for _key, same in groupby(offers, lambda offer: offer.message or id(offer))]
     rows = [heads, *(_row(same, playing) for same in groups)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

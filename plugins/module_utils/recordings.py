@@ -155,7 +155,7 @@ class Root:
         folders = sorted((date, name) for name, date in self._dated(camera))
         for date, cameras in groupby(folders, key=itemgetter(0)):
             yield from heapq.merge(
-                *(self._clips_in(name, date) for _, name in cameras), key=attrgetter("start", "path")
+                *(self._clips_in(name, date) for _date, name in cameras), key=attrgetter("start", "path")
             )
 
     def total_bytes(self, camera: str | None = None) -> int:

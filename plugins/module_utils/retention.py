@@ -125,10 +125,10 @@ def prune(
     with Root(path, mount_point) as root:
         root.lock()
         total = act(root, plan(root, policy, index, now), index, now)
-        for _ in range(_MAX_ROUNDS):
+        for _index in range(_MAX_ROUNDS):
             if not (total.failed or total.missing):
                 break
-            skip = frozenset(failed for failed, _ in total.failed)
+            skip = frozenset(failed for failed, _why in total.failed)
             more = act(root, plan(root, policy, index, now, skip=skip), index, now)
             total = Outcome(
                 total.deleted + more.deleted,

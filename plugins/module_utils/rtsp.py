@@ -113,7 +113,7 @@ class RtspClient:
             if not reused or error.cause != "unreachable":
                 raise
             response = self._send(method, url, where, headers)
-        for _ in range(2):
+        for _index in range(2):
             if response.status != 401 or not self.target.username:
                 break
             challenge = choose_challenge(parse_challenges(response.all("www-authenticate")))

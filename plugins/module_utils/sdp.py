@@ -99,7 +99,7 @@ def _parameter_sets(fmtp: str) -> Iterator[bytes]:
     """Yield the NAL units of `sprop-parameter-sets` (RFC 6184, 8.1) or `sprop-vps`, `-sps`, `-pps` (RFC 7798, 7.1)."""
     encoded = []
     for part in fmtp.split(";"):
-        name, _, value = part.strip().partition("=")
+        name, _equals, value = part.strip().partition("=")
         if name.lower() in ("sprop-parameter-sets", "sprop-vps", "sprop-sps", "sprop-pps"):
             encoded += value.split(",")
     for text in encoded[:MAX_PARAMETER_SETS]:

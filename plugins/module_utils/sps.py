@@ -76,7 +76,7 @@ def _read_h264(bits: Bits) -> Picture:
 
 def _skip_scaling_list(bits: Bits, size: int) -> None:
     last = following = 8
-    for _ in range(size):
+    for _index in range(size):
         if following:
             following = (last + bits.se()) % 256
         last = following or last
@@ -93,7 +93,7 @@ def _skip_order_count(bits: Bits) -> None:
         count = bits.ue()
         if count > 255:
             raise SpsError(f"{count} reference frames in an order count cycle")
-        for _ in range(count):
+        for _index in range(count):
             bits.se()
 
 

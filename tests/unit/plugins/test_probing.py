@@ -94,6 +94,7 @@ def test_a_wrong_password_is_sent_once_for_64_channels(footage: Footage, auth: s
         found = survey(target(port, "guess"), Wanted(vendor, ["1-64"]), QUICK)
     assert errors(found.offers) == {"auth": 128}
     assert dvr.logins_refused == 1
+    assert dvr.requests.count("DESCRIBE 401") <= 1 + QUICK.connections_per_host  # those that were on their way
     said = " ".join(offer.message or "" for offer in found.offers)
     assert "guess" not in said
     assert (

@@ -31,6 +31,13 @@ def test_keyframes_in_fragments_are_counted_once_and_over_the_turn_of_the_clock(
     assert got.bit_rate_bps == counter.octets * 2
 
 
+def test_a_keyframe_of_several_slices_is_one() -> None:
+    counter = RtpCounter("H264")
+    for sequence, stamp in enumerate((0, 0, 0, 9000, 9000)):
+        counter.add(packet(sequence, stamp, b"\x65\x88" + bytes(9)))
+    assert (counter.result(1.0).keyframes, counter.result(1.0).frames) == (2, 2)
+
+
 def test_packets_that_are_missing_are_counted_and_late_ones_are_not() -> None:
     counter = RtpCounter("H264")
     for sequence in (1, 2, 5, 4, 6):

@@ -29,8 +29,8 @@ FFPROBE = ["ffprobe", "-v", "quiet", "-rtsp_transport", "tcp", "-show_streams"]
 
 
 def run(short: bool) -> Result:
-    """Measure; the short form has 48 channels and less patience, and asks for counts only."""
-    count, hanging, refusing, hang_s = (48, 2, 3, 2.0) if short else (256, 8, 12, 5.0)
+    """Measure; the short form has 32 channels and less patience, and asks for counts only."""
+    count, hanging, refusing, hang_s = (32, 2, 3, 2.0) if short else (256, 8, 12, 5.0)
     progress = Progress("probe")
     footage = Footage.load(clip(), fps=10)
     # Spread evenly, and the first channel is a good one, as a DVR's is.

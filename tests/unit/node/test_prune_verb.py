@@ -54,9 +54,13 @@ def test_the_configured_rules_about_cameras_and_classes_are_followed(
 def test_a_disk_that_is_not_mounted_is_refused(recordings: Recordings, capsys: pytest.CaptureFixture[str]) -> None:
     path = recordings.add(5 * DAY_S)
     place = str(recordings.root.parent)
-    for check in ([], ["--check"]):
-        assert main(["prune", "--root", str(recordings.root), "--mount-point", place, "--max-bytes", "0", *check]) == 1
-        assert f"{place}: no disk is mounted here" in capsys.readouterr().err
+    config = configured(recordings, {"max_bytes": 0})
+    config.write_text(config.read_text() + f"mount_point: {place}\n")
+    by_hand = ["--root", str(recordings.root), "--mount-point", place, "--max-bytes", "0"]
+    for options in (by_hand, ["--config", str(config)]):
+        for check in ([], ["--check"]):
+            assert main(["prune", *options, *check]) == 1
+            assert f"{place}: no disk is mounted here" in capsys.readouterr().err
     assert recordings.files() == {path}
 
 

@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
             return _prune(args, args.root, args.index, Policy(**rules), None)
         config = _config(args)
         policy = replace(config.retention.policy(), **rules)
+        args.mount_point = args.mount_point or config.mount_point
         spool = None if config.spool_dir is None else Spool(config.spool_dir)
         return _prune(args, config.recordings_dir, config.index, policy, spool)
     except RetentionError as error:

@@ -89,5 +89,5 @@ class Policy(Limits):
 
 
 def _refuse_negative(name: str, value: float | None) -> None:
-    if value is not None and value < 0:
+    if value is not None and not value >= 0:  # nor a number that is none
         raise RetentionError(f"{name} is {value}, it must be 0 or more")

@@ -268,6 +268,7 @@ def test_rows_the_recorder_has_not_checkpointed_yet_are_seen(recordings: Recordi
     ("values", "message"),
     [
         ({"min_free_bytes": -1}, "min_free_bytes is -1"),
+        ({"max_age_s": float("nan")}, "max_age_s is nan"),
         ({"max_used_percent": 0}, "max_used_percent is 0"),
         ({"max_used_percent": 101}, "max_used_percent is 101"),
         ({"max_age_s": 10, "min_age_s": 60}, "less than min_age_s"),

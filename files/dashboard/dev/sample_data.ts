@@ -18,11 +18,21 @@ function camera(name: string, now: number, state: Schemas['CameraAnswer']['state
   }
 }
 
-function disk(now: number, used_percent: number, state: Schemas['DiskAnswer']['state'], total_bytes: number): Schemas['DiskAnswer'] {
+function disk(
+  now: number, used_percent: number, state: Schemas['DiskAnswer']['state'], total_bytes: number, more: Partial<Schemas['DiskAnswer']> = {},
+): Schemas['DiskAnswer'] {
   const used_bytes = Math.round((total_bytes * used_percent) / 100)
+  const use = (share: number) => ({ bytes: Math.round(used_bytes * share), clips: Math.round(9000 * share), oldest: iso(now - 9 * 86_400_000) })
   return {
     path: '/srv/cctv/recordings', total_bytes, used_bytes, free_bytes: total_bytes - used_bytes, used_percent, inodes_total: 1e6,
-    inodes_free: 9e5, state, cameras: {}, last_prune: null, reported_at: iso(now - 20_000),
+    inodes_free: 9e5, inodes_used_percent: 10, state, causes: state === 'ok' ? [] : ['space'], problem: null, cameras: {},
+    classes: { pinned: use(0.02), object: use(0.16), motion: use(0.47), continuous: use(0.31) },
+    growth: { recorded_bytes_per_day: total_bytes / 26, measured_days: 7, reason: null, days_held: 22.4, full_at: null },
+    last_prune: {
+      at: iso(now - 1500_000), deleted: 14, freed_bytes: 1.2 * GB, cameras: { gate: { clips: 14, bytes: 1.2 * GB } },
+      classes: { continuous: { clips: 14, bytes: 1.2 * GB } },
+    },
+    smart: { state: 'ok', reason: null }, reported_at: iso(now - 20_000), ...more,
   }
 }
 
@@ -40,11 +50,17 @@ export function sites(now: number): Schemas['SiteAnswer'][] {
       name: 'site-b', title: 'Toko Makassar', timezone: 'Asia/Makassar',
       nodes: [
         {
-          name: 'node-b', online: true, last_report_at: iso(now - 31_000), disk: disk(now, 91.2, 'warn', 128 * GB),
+          name: 'node-b', online: true, last_report_at: iso(now - 31_000), disk: disk(now, 94.2, 'warn', 128 * GB, {
+            causes: ['smart', 'space'], smart: { state: 'failing', reason: '/dev/sda: the disk says that it is failing: replace it' },
+            growth: { recorded_bytes_per_day: 5.1 * GB, measured_days: 7, reason: null, days_held: 24, full_at: iso(now + 1.4 * 86_400_000) },
+          }),
           cameras: [camera('shop', now, 'quiet', 320, 320), camera('store', now, 'lost', 2520, 7200)],
         },
         {
-          name: 'node-b2', online: false, last_report_at: iso(now - 3 * 3600_000), disk: disk(now, 40, 'ok', 128 * GB),
+          name: 'node-b2', online: false, last_report_at: iso(now - 3 * 3600_000), disk: disk(now, 40, 'ok', 128 * GB, {
+            last_prune: null, smart: { state: 'unknown', reason: '/dev/vda: it has no SMART' },
+            growth: { recorded_bytes_per_day: null, measured_days: 0.2, reason: 'too few data', days_held: null, full_at: null },
+          }),
           cameras: [camera('backyard', now, 'quiet', 4 * 3600, 4 * 3600)],
         },
       ],

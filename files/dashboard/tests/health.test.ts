@@ -1,15 +1,12 @@
 import { expect, test } from 'vitest'
 import type { Camera, Disk } from '@/api/types'
 import { cameraTally, nodeTally, problemsOf } from '@/lib/health'
-import { node, site } from './samples'
+import { diskOf, node, site } from './samples'
 
 const camera = (name: string, state: Camera['state']): Camera =>
   ({ name, state, since: '2026-11-22T02:00:00Z', last_frame_at: null, last_clip_at: null, error: null })
 
-const disk = (state: Disk['state']): Disk => ({
-  path: '/srv', total_bytes: 10, used_bytes: 9, free_bytes: 1, used_percent: 90, inodes_total: 1, inodes_free: 1, state, cameras: {},
-  last_prune: null, reported_at: '2026-11-22T02:00:00Z',
-})
+const disk = (state: Disk['state']): Disk => diskOf({ state })
 
 test('a lost camera and a filling disk need attention, a quiet camera does not', () => {
   const sites = [site([node({ disk: disk('warn'), cameras: [camera('gate', 'quiet'), camera('yard', 'lost')] })])]

@@ -1,11 +1,15 @@
 """The overview of all sites."""
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cllmh_hub.app import create_app
+from cllmh_hub.config import HubConfig
 from unit.hub.helpers import Browser, Clock, Reporter, clip, disk, status
 
 
@@ -96,11 +100,72 @@ def test_a_node_is_online_while_it_reported_within_three_minutes(
 
 
 def test_a_disk_is_shown_as_reported(nadia: Browser, node_a: Reporter) -> None:
-    pruned = {"at": "2026-11-22T02:00:00.000Z", "deleted": 4, "freed_bytes": 4096}
+    taken = {"clips": 4, "bytes": 4000}
+    pruned = {
+        "at": "2026-11-22T02:00:00.000Z",
+        "deleted": 4,
+        "freed_bytes": 4096,
+        "cameras": {"gate": taken},
+        "classes": {"motion": taken},
+    }
     usage = {"lost+found": {"bytes": 0, "clips": 0, "oldest": None}}
-    reported = disk(state="warn", used_percent=91.5, last_prune=pruned, cameras=usage)
+    growth = {
+        "recorded_bytes_per_day": 50,
+        "measured_days": 7.0,
+        "reason": None,
+        "days_held": 12.5,
+        "full_at": "2026-12-04T00:00:00.000Z",
+    }
+    smart = {"state": "failing", "reason": "/dev/sda: the disk says that it is failing: replace it"}
+    details = {
+        "inodes_used_percent": 10.0,
+        "causes": ["smart"],
+        "problem": None,
+        "classes": {"motion": {"bytes": 300, "clips": 3, "oldest": "2026-11-20T00:00:00.000Z"}},
+        "growth": growth,
+        "smart": smart,
+    }
+    reported = disk(state="warn", used_percent=91.5, last_prune=pruned, cameras=usage, **details)
     node_a.report("disk", reported)
     assert sites(nadia)[0]["nodes"][0]["disk"] == {**reported, "reported_at": "2026-11-22T03:04:05.678Z"}
+
+
+def test_a_disk_of_a_node_of_an_earlier_release_is_shown_without_what_it_does_not_tell(
+    nadia: Browser, node_a: Reporter
+) -> None:
+    pruned = {"at": "2026-11-22T02:00:00.000Z", "deleted": 4, "freed_bytes": 4096}
+    assert node_a.report("disk", disk(last_prune=pruned)).status_code == 202
+    shown = sites(nadia)[0]["nodes"][0]["disk"]
+    assert (shown["growth"], shown["smart"], shown["classes"], shown["causes"]) == (None, None, {}, [])
+    assert shown["last_prune"] == {**pruned, "cameras": {}, "classes": {}}
+
+
+def test_a_disk_of_a_node_of_a_later_release_is_taken_and_shown(nadia: Browser, node_a: Reporter) -> None:
+    later = {"state": "ok", "reason": None, "disks": [{"device": "/dev/sda"}]}
+    assert node_a.report("disk", disk(smart=later, humidity_percent=40)).status_code == 202
+    shown = sites(nadia)[0]["nodes"][0]["disk"]
+    assert shown["smart"] == {"state": "ok", "reason": None}
+    assert "humidity_percent" not in shown
+
+
+def test_a_database_of_an_earlier_release_gets_what_it_lacks_and_keeps_what_it_has(
+    settings: dict[str, Any], clock: Clock
+) -> None:
+    def browser_and_node() -> tuple[Browser, Reporter]:
+        client = create_app(HubConfig.model_validate(settings), now=clock).test_client()
+        browser = Browser(client)
+        assert browser.log_in().status_code == 200
+        return browser, Reporter(client, "node-a", "site-a", clock)
+
+    _, node = browser_and_node()
+    node.report("disk", disk())
+    path = settings["database_url"].removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE disks DROP COLUMN details")
+    person, node = browser_and_node()
+    assert sites(person)[0]["nodes"][0]["disk"]["growth"] is None
+    node.report("disk", disk(smart={"state": "ok"}))
+    assert sites(person)[0]["nodes"][0]["disk"]["smart"] == {"state": "ok", "reason": None}
 
 
 def test_a_router_is_shown_at_its_site_with_its_name(nadia: Browser, tmp_path: Path) -> None:

@@ -487,16 +487,43 @@ export interface components {
             cameras?: {
                 [key: string]: components["schemas"]["CameraUsage"];
             };
+            /**
+             * Causes
+             * @description Why the state is not ok, the gravest first: space, smart, ...
+             */
+            causes?: string[];
+            /**
+             * Classes
+             * @description By importance.
+             */
+            classes?: {
+                [key: string]: components["schemas"]["CameraUsage"];
+            };
             /** Free Bytes */
             free_bytes: number;
+            /** @default null */
+            growth: components["schemas"]["Growth"] | null;
             /** Inodes Free */
             inodes_free: number;
             /** Inodes Total */
             inodes_total: number;
+            /**
+             * Inodes Used Percent
+             * @default null
+             */
+            inodes_used_percent: number | null;
             /** @default null */
             last_prune: components["schemas"]["LastPrune"] | null;
             /** Path */
             path: string;
+            /**
+             * Problem
+             * @description For people: why the disk cannot be used.
+             * @default null
+             */
+            problem: string | null;
+            /** @default null */
+            smart: components["schemas"]["Smart"] | null;
             /**
              * State
              * @enum {string}
@@ -520,20 +547,46 @@ export interface components {
             cameras: {
                 [key: string]: components["schemas"]["CameraUsageAnswer"];
             };
+            /**
+             * Causes
+             * @description Why the state is not ok, the gravest first: space, inodes, unusable, ...
+             */
+            causes: string[];
+            /**
+             * Classes
+             * @description By importance.
+             */
+            classes: {
+                [key: string]: components["schemas"]["CameraUsageAnswer"];
+            };
             /** Free Bytes */
             free_bytes: number;
+            /** @description null when the node is of an earlier release. */
+            growth: components["schemas"]["GrowthAnswer"] | null;
             /** Inodes Free */
             inodes_free: number;
             /** Inodes Total */
             inodes_total: number;
+            /**
+             * Inodes Used Percent
+             * @description null when the node is of an earlier release.
+             */
+            inodes_used_percent: number | null;
             last_prune: components["schemas"]["LastPruneAnswer"] | null;
             /** Path */
             path: string;
+            /**
+             * Problem
+             * @description For people: why the disk cannot be used.
+             */
+            problem: string | null;
             /**
              * Reported At
              * Format: date-time
              */
             reported_at: string;
+            /** @description null when the node is of an earlier release. */
+            smart: components["schemas"]["SmartAnswer"] | null;
             /**
              * State
              * @enum {string}
@@ -696,6 +749,71 @@ export interface components {
             next: string | null;
         };
         /**
+         * Growth
+         * @description How fast recordings come in, and what that means for the disk.
+         */
+        Growth: {
+            /**
+             * Days Held
+             * @description Days of recordings that fit, by disk and policy.
+             * @default null
+             */
+            days_held: number | null;
+            /**
+             * Full At
+             * @description When nothing more fits; missing when pruning holds it.
+             * @default null
+             */
+            full_at: string | null;
+            /**
+             * Measured Days
+             * @default 0
+             */
+            measured_days: number;
+            /**
+             * Reason
+             * @description Why there are no figures.
+             * @default null
+             */
+            reason: string | null;
+            /**
+             * Recorded Bytes Per Day
+             * @description Missing while too little is known.
+             * @default null
+             */
+            recorded_bytes_per_day: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * GrowthAnswer
+         * @description How fast recordings come in, and what that means for the disk.
+         */
+        GrowthAnswer: {
+            /**
+             * Days Held
+             * @description Days of recordings that fit, by disk and policy.
+             */
+            days_held: number | null;
+            /**
+             * Full At
+             * @description When nothing more fits; null when pruning holds it, or not known.
+             */
+            full_at: string | null;
+            /** Measured Days */
+            measured_days: number;
+            /**
+             * Reason
+             * @description Why there are no figures.
+             */
+            reason: string | null;
+            /**
+             * Recorded Bytes Per Day
+             * @description null while too little is known.
+             */
+            recorded_bytes_per_day: number | null;
+        };
+        /**
          * HealthAnswer
          * @description The hub's health; 200 while the database works, else 503.
          */
@@ -735,6 +853,14 @@ export interface components {
              * Format: date-time
              */
             at: string;
+            /** Cameras */
+            cameras?: {
+                [key: string]: components["schemas"]["Taken"];
+            };
+            /** Classes */
+            classes?: {
+                [key: string]: components["schemas"]["Taken"];
+            };
             /**
              * Deleted
              * @description Clips.
@@ -755,6 +881,17 @@ export interface components {
              * Format: date-time
              */
             at: string;
+            /** Cameras */
+            cameras?: {
+                [key: string]: components["schemas"]["TakenAnswer"];
+            };
+            /**
+             * Classes
+             * @description By importance.
+             */
+            classes?: {
+                [key: string]: components["schemas"]["TakenAnswer"];
+            };
             /**
              * Deleted
              * @description Clips.
@@ -902,6 +1039,63 @@ export interface components {
         SitesAnswer: {
             /** Items */
             items: components["schemas"]["SiteAnswer"][];
+        };
+        /**
+         * Smart
+         * @description The health of the physical disks, as they tell it themselves.
+         */
+        Smart: {
+            /**
+             * Reason
+             * @description Why it is failing or unknown.
+             * @default null
+             */
+            reason: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "ok" | "failing" | "unknown";
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * SmartAnswer
+         * @description The health of the physical disks, as they tell it themselves.
+         */
+        SmartAnswer: {
+            /**
+             * Reason
+             * @description Why it is failing or unknown.
+             */
+            reason: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "ok" | "failing" | "unknown";
+        };
+        /**
+         * Taken
+         * @description What a prune took of one camera or class.
+         */
+        Taken: {
+            /** Bytes */
+            bytes: number;
+            /** Clips */
+            clips: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * TakenAnswer
+         * @description What a prune took of one camera or class.
+         */
+        TakenAnswer: {
+            /** Bytes */
+            bytes: number;
+            /** Clips */
+            clips: number;
         };
     };
     responses: never;

@@ -1,6 +1,6 @@
 import { computed } from 'vue'
 import { INTL } from '@/i18n'
-import { bytes, lasting, percent } from '@/lib/format'
+import { bytes, days, lasting, percent } from '@/lib/format'
 import { ago, clock, dateTime, dayInWords, dayOf, zoneName } from '@/lib/time'
 import { useClock } from '@/stores/clock'
 import { usePreferences } from '@/stores/preferences'
@@ -13,6 +13,7 @@ export function useWords() {
   return {
     bytes: (count: number) => bytes(count, locale.value),
     percent: (value: number) => percent(value, locale.value),
+    days: (value: number) => days(value, locale.value),
     lasting: (seconds: number) => lasting(seconds, locale.value),
     dayInWords: (day: string) => dayInWords(day, locale.value),
     dateTime: (at: string, zone: string) => dateTime(at, zone, locale.value),

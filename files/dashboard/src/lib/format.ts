@@ -23,6 +23,12 @@ export function percent(value: number, locale: string): string {
   return new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 0 }).format(value / 100)
 }
 
+/** Days as one number, such as "12 days" or "2,5 hari": of ten and more nobody needs the hours. */
+export function days(value: number, locale: string): string {
+  const options = { style: 'unit', unit: 'day', unitDisplay: 'long', maximumFractionDigits: value < 10 ? 1 : 0 } as const
+  return new Intl.NumberFormat(locale, options).format(value)
+}
+
 /** A length of footage as a player shows it: 0:07, 12:34, 1:02:03. */
 export function playTime(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds))

@@ -27,6 +27,12 @@ export const diskLook: Record<Disk['state'], { tone: Tone; icon: IconName }> = {
   critical: { tone: 'bad', icon: 'lost' },
 }
 
+export const smartLook: Record<NonNullable<Disk['smart']>['state'], { tone: Tone; icon: IconName }> = {
+  ok: { tone: 'ok', icon: 'check' },
+  failing: { tone: 'bad', icon: 'lost' },
+  unknown: { tone: 'none', icon: 'unknown' },
+}
+
 export type Problem =
   | { kind: 'node'; site: Site; node: Node }
   | { kind: 'camera'; site: Site; node: Node; camera: Camera }

@@ -75,7 +75,7 @@ def create_app(config: HubConfig, *, now: Callable[[], datetime] = utc_now) -> O
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's documented way to add middleware
             app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies
         )
-    Base.metadata.create_all(hub.database.engine)
+    hub.database.create_tables(Base.metadata)
     hub.database.dispose()  # gunicorn forks after this
     return app
 

@@ -4,8 +4,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection
 
-from sqlalchemy import BigInteger, Dialect, Engine, TypeDecorator, create_engine, event, make_url, text
+from sqlalchemy import (
+    BigInteger,
+    Dialect,
+    Engine,
+    MetaData,
+    TypeDecorator,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+)
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.schema import CreateColumn
 
 _BUSY_TIMEOUT_S = 10
 
@@ -48,6 +60,17 @@ class Database:
         self.session: sessionmaker[Session] = sessionmaker(self.engine, expire_on_commit=False)
         if is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
+
+    def create_tables(self, tables: MetaData) -> None:
+        """Make what is missing: tables, and the columns that came with a later release, which may be empty."""
+        tables.create_all(self.engine)
+        with self.engine.begin() as connection:
+            for table in tables.sorted_tables:
+                there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+                for column in table.columns:
+                    if column.name not in there:
+                        definition = CreateColumn(column).compile(dialect=self.engine.dialect)
+                        connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
 
     def check(self) -> None:
         """Raise SQLAlchemyError when the database does not answer."""

@@ -121,6 +121,7 @@ class DiskStatus(Base):
     state: Mapped[str]
     cameras: Mapped[dict[str, Any]]
     last_prune: Mapped[dict[str, Any] | None]
+    details: Mapped[dict[str, Any] | None]  # what is only shown; missing in a database of an earlier release
 
 
 class LoginFailure(Base):

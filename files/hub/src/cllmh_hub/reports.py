@@ -120,10 +120,9 @@ def _disk(session: Session, report: contract.DiskReport) -> None:
     known = session.get(DiskStatus, report.node)
     if known is not None and known.reported_at > report.at:
         return  # a late report must not hide a newer one
-    columns = {name: getattr(report.data, name) for name in contract.Disk.model_fields}
-    columns["cameras"] = {name: usage.model_dump(mode="json") for name, usage in report.data.cameras.items()}
-    columns["last_prune"] = report.data.last_prune.model_dump(mode="json") if report.data.last_prune else None
-    session.merge(DiskStatus(node=report.node, reported_at=report.at, **columns))
+    data = report.data.model_dump(mode="json", include=set(contract.Disk.model_fields))
+    columns = {name: data.pop(name) for name in data.keys() & DiskStatus.__table__.columns.keys()}
+    session.merge(DiskStatus(node=report.node, reported_at=report.at, details=data, **columns))
 
 
 class Housekeeping:

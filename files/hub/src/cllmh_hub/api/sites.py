@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -28,6 +29,16 @@ from cllmh_hub.services import services
 
 ONLINE_WITHIN = timedelta(seconds=180)
 """Nodes report every 60 s; three missed reports make a node offline."""
+
+_NOT_REPORTED: dict[str, Any] = {
+    "inodes_used_percent": None,
+    "causes": [],
+    "problem": None,
+    "classes": {},
+    "growth": None,
+    "smart": None,
+}
+"""Of a disk, as a node of an earlier release reports it."""
 
 blueprint = APIBlueprint("sites", __name__, abp_tags=[Tag(name="sites")], abp_security=SESSION_SECURITY)
 blueprint.before_request(require_login)
@@ -88,12 +99,17 @@ def _node(node: Node, known: _Known, now: datetime) -> NodeAnswer:
         name=node.name,
         online=contact is not None and now - contact <= ONLINE_WITHIN,
         last_report_at=contact,
-        disk=DiskAnswer.model_validate(disk, from_attributes=True) if disk else None,
+        disk=_disk(disk) if disk else None,
         cameras=[
             _camera(camera, known.cameras.get((node.name, camera)), known.last_clips.get((node.name, camera)))
             for camera in node.cameras
         ],
     )
+
+
+def _disk(disk: DiskStatus) -> DiskAnswer:
+    columns = {column.name: getattr(disk, column.name) for column in disk.__table__.columns}
+    return DiskAnswer.model_validate({**_NOT_REPORTED, **columns, **(disk.details or {})})
 
 
 def _camera(name: str, status: DeviceStatus | None, last_clip_at: datetime | None) -> CameraAnswer:

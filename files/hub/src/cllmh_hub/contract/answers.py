@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from cllmh_hub.contract.reports import DiskState, GapCause, Importance
+from cllmh_hub.contract.reports import DiskState, GapCause, Importance, SmartState
 from cllmh_hub.contract.times import UtcTime
 
 Role = Literal["viewer", "admin"]
@@ -58,12 +58,38 @@ class CameraUsageAnswer(BaseModel):
     oldest: UtcTime | None
 
 
+class TakenAnswer(BaseModel):
+    """What a prune took of one camera or class."""
+
+    clips: int
+    bytes: int
+
+
 class LastPruneAnswer(BaseModel):
     """The latest time that clips were deleted to make room."""
 
     at: UtcTime
     deleted: int = Field(description="Clips.")
     freed_bytes: int
+    cameras: dict[str, TakenAnswer] = Field(default_factory=dict)
+    classes: dict[str, TakenAnswer] = Field(default_factory=dict, description="By importance.")
+
+
+class GrowthAnswer(BaseModel):
+    """How fast recordings come in, and what that means for the disk."""
+
+    recorded_bytes_per_day: int | None = Field(description="null while too little is known.")
+    measured_days: float
+    reason: str | None = Field(description="Why there are no figures.")
+    days_held: float | None = Field(description="Days of recordings that fit, by disk and policy.")
+    full_at: UtcTime | None = Field(description="When nothing more fits; null when pruning holds it, or not known.")
+
+
+class SmartAnswer(BaseModel):
+    """The health of the physical disks, as they tell it themselves."""
+
+    state: SmartState
+    reason: str | None = Field(description="Why it is failing or unknown.")
 
 
 class DiskAnswer(BaseModel):
@@ -79,6 +105,12 @@ class DiskAnswer(BaseModel):
     state: DiskState
     cameras: dict[str, CameraUsageAnswer]
     last_prune: LastPruneAnswer | None
+    inodes_used_percent: float | None = Field(description="null when the node is of an earlier release.")
+    causes: list[str] = Field(description="Why the state is not ok, the gravest first: space, inodes, unusable, ...")
+    problem: str | None = Field(description="For people: why the disk cannot be used.")
+    classes: dict[str, CameraUsageAnswer] = Field(description="By importance.")
+    growth: GrowthAnswer | None = Field(description="null when the node is of an earlier release.")
+    smart: SmartAnswer | None = Field(description="null when the node is of an earlier release.")
     reported_at: UtcTime
 
 

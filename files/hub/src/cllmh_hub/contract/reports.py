@@ -12,6 +12,7 @@ from cllmh_hub.contract.times import UtcTime
 
 CameraState = Literal["starting", "quiet", "suspicious", "recording", "post_roll", "lost", "off"]
 DiskState = Literal["ok", "warn", "critical"]
+SmartState = Literal["ok", "failing", "unknown"]
 GapCause = Literal["camera_lost", "auth_failed", "network", "restart", "disk", "overload", "clock"]
 Importance = Literal["pinned", "object", "motion", "continuous"]
 
@@ -95,12 +96,38 @@ class CameraUsage(Model):
     oldest: UtcTime | None = None
 
 
+class Taken(Model):
+    """What a prune took of one camera or class."""
+
+    clips: Count
+    bytes: Count
+
+
 class LastPrune(Model):
     """The latest time that clips were deleted to make room."""
 
     at: UtcTime
     deleted: Count = Field(description="Clips.")
     freed_bytes: Count
+    cameras: dict[str, Taken] = Field(default_factory=dict)
+    classes: dict[str, Taken] = Field(default_factory=dict)
+
+
+class Growth(Model):
+    """How fast recordings come in, and what that means for the disk."""
+
+    recorded_bytes_per_day: Count | None = Field(default=None, description="Missing while too little is known.")
+    measured_days: float = Field(default=0.0, ge=0)
+    reason: str | None = Field(default=None, max_length=500, description="Why there are no figures.")
+    days_held: float | None = Field(default=None, ge=0, description="Days of recordings that fit, by disk and policy.")
+    full_at: UtcTime | None = Field(default=None, description="When nothing more fits; missing when pruning holds it.")
+
+
+class Smart(Model):
+    """The health of the physical disks, as they tell it themselves."""
+
+    state: SmartState
+    reason: str | None = Field(default=None, max_length=2000, description="Why it is failing or unknown.")
 
 
 class Disk(Model):
@@ -116,6 +143,17 @@ class Disk(Model):
     state: DiskState
     cameras: dict[str, CameraUsage] = Field(default_factory=dict, description="By folder, whatever its name.")
     last_prune: LastPrune | None = None
+    # What follows came later: a node of an earlier release does not send it.
+    inodes_used_percent: float | None = Field(default=None, ge=0, le=100)
+    causes: list[Annotated[str, StringConstraints(max_length=64)]] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Why the state is not ok, the gravest first: space, smart, ...",
+    )
+    problem: str | None = Field(default=None, max_length=2000, description="For people: why the disk cannot be used.")
+    classes: dict[str, CameraUsage] = Field(default_factory=dict, description="By importance.")
+    growth: Growth | None = None
+    smart: Smart | None = None
 
 
 class Envelope(Model):

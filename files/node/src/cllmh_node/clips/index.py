@@ -11,7 +11,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -100,11 +100,33 @@ class ClipIndex:
     def __init__(self, path: Path) -> None:
         """Open the index at `path`, making it when it is missing."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         bring_up_to_date(self._connection)
+
+    def reopen(self) -> None:
+        """Open the file at the same path anew, after its disk was away; raise sqlite3.Error when it is not there.
+
+        A connection to a disk that broke stays broken when the disk is back. No file is made: below an unmounted disk
+        it would be another index.
+        """
+        source = f"file:{quote(str(self._path))}?mode=rw"
+        connection = sqlite3.connect(
+            source, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("SELECT 1 FROM clips LIMIT 1").fetchone()
+        except sqlite3.Error:
+            connection.close()
+            raise
+        with self._lock:
+            old, self._connection = self._connection, connection
+            with suppress(sqlite3.Error):
+                old.close()
 
     def close(self) -> None:
         """Close the connection."""

@@ -5,6 +5,9 @@ last fragment, and it plays while it is written. At the end it becomes a plain M
 """
 
 import contextlib
+import errno
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -42,29 +45,50 @@ class ClosedClip:
 class ClipWriter:
     """One clip that grows. OSError from any method means that the disk refuses; then call `abandon`."""
 
-    def __init__(self, recordings_dir: Path, camera: str, info: StreamInfo, start: float) -> None:
-        """Create the file of a clip that starts at the unix time `start`."""
+    def __init__(
+        self,
+        recordings_dir: Path,
+        camera: str,
+        info: StreamInfo,
+        start: float,
+        need_room: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Create the file of a clip that starts at the unix time `start`; `need_room` is called when the disk is full.
+
+        After an OSError from here there is nothing to abandon.
+        """
         self.path = clip_path(camera, start)
         self.start = round(start, 3)  # as precise as the file's name
         self.frames = 0
         full_path = recordings_dir / self.path
-        full_path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._time_base = info.time_base
         self._frame_ticks = max(1, round(1 / (info.fps or 25.0) / float(info.time_base)))
         self._first_pts = 0
         self._end_pts = 0
         self._last_dts: int | None = None
-        self._file = ClipFile(full_path)
+        self._file = _create(full_path, need_room)
+        self._seen_sync = self._file.synced_at
+        self.synced_s = 0.0
+        """So much of the clip is surely on the disk, in seconds, whatever becomes of it."""
+        self._audio = info.audio
+        self._audio_shift: int | None = None
+        self._audio_dts = -1
+        try:
+            self._add_streams(info)
+        except BaseException:
+            self._file.refuse(OSError(errno.EIO, os.strerror(errno.EIO)))
+            with contextlib.suppress(OSError):
+                self._file.finish()
+            raise
+
+    def _add_streams(self, info: StreamInfo) -> None:
         options = {"movflags": "hybrid_fragmented", "frag_duration": str(round(FRAGMENT_S * 1_000_000))}
         self._container = av.open(self._file, "w", format="mp4", options=options)
         self._stream = self._container.add_stream_from_template(info.template)
         self._stream.codec_context.extradata = info.extradata or None
         self._stream.codec_context.width, self._stream.codec_context.height = info.width, info.height
-        self._audio = info.audio
         if info.audio is not None:
             self._sound = self._container.add_stream_from_template(info.audio.template)
-        self._audio_shift: int | None = None
-        self._audio_dts = -1
 
     @property
     def seconds(self) -> float:
@@ -93,6 +117,9 @@ class ClipWriter:
         self._end_pts = max(self._end_pts, pts + self._frame_ticks)
         self.frames += 1
         self._file.sync_if_due()
+        if self._file.synced_at != self._seen_sync:
+            self._seen_sync = self._file.synced_at
+            self.synced_s = max(0.0, self.seconds - 2 * FRAGMENT_S)  # FFmpeg holds the unfinished fragment
 
     def _write_audio(self, frame: EncodedFrame) -> None:
         """Add some sound, which has a clock of its own: the first piece begins when it was taken."""
@@ -119,9 +146,19 @@ class ClipWriter:
 
     def abandon(self) -> ClosedClip:
         """Leave the file as it is, readable to its last fragment, after the disk refused to take more."""
-        size_bytes = 0
+        self._file.refuse(OSError(errno.EIO, os.strerror(errno.EIO)))
         with contextlib.suppress(OSError, av.error.FFmpegError):  # the same refusal again, known already
             self._container.close()
         with contextlib.suppress(OSError):
-            size_bytes = self._file.finish()
-        return ClosedClip(self.path, self.start, self.start + self.seconds, size_bytes)
+            self._file.finish()
+        return ClosedClip(self.path, self.start, self.start + self.seconds, self._file.size_bytes)
+
+
+def _create(path: Path, need_room: Callable[[], None]) -> ClipFile:
+    """Make a clip's file and its folders."""
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    try:
+        return ClipFile(path, need_room)
+    except FileNotFoundError:  # a day's folder that was empty until now: retention was faster
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        return ClipFile(path, need_room)

@@ -13,12 +13,15 @@ from cllmh_node.clips.reconcile import mend, mend_clip, mend_newest_clip
 from cllmh_node.log import event
 from cllmh_node.recorder.auth_gate import AuthGate
 from cllmh_node.recorder.camera_thread import CameraThread
+from cllmh_node.recorder.disk import Disk
 from cllmh_node.recorder.ledger import Ledger
 from cllmh_node.recorder.overload import OverloadRule
 from cllmh_node.recorder.pipeline import CameraPipeline
+from cllmh_node.recorder.room import RoomMaker
 from cllmh_node.recorder.schedule import mode_at
 from cllmh_node.recorder.settings import CameraSettings, RecorderConfig
 from cllmh_node.recorder.time_line import LONGEST_HOLD_S
+from cllmh_node.reports import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class Housekeeper:
         ledger: Ledger,
         stopping: threading.Event,
         *,
+        spool: Spool | None,
         shard: int,
         shards: int,
     ) -> None:
@@ -52,6 +56,17 @@ class Housekeeper:
         self._index = index
         self._ledger = ledger
         self._stopping = stopping
+        self._disk = Disk(config.recordings_dir, config.mount_point)
+        self._room = RoomMaker(
+            self._disk,
+            config.recordings_dir,
+            config.index_path,
+            config.retention.policy(),
+            spool,
+            reserve_bytes=config.reserve_bytes,
+            # Of all processes: the cameras are dealt out evenly.
+            received_bytes=lambda: shards * sum(thread.pipeline.counters.bytes for thread in self._threads),
+        )
         self._shard = shard
         self._zone = config.zone
         self._began = time.time()
@@ -90,6 +105,7 @@ class Housekeeper:
             watched_until=watched_until,
             was_recording=left_over is not None and left_over[1] != "continuous",
             mode_at=partial(mode_at, camera, zone=self._zone),
+            disk=self._disk,
         )
         pipeline.announce()
         return CameraThread(camera, pipeline, self._stopping, self._gate)
@@ -107,7 +123,12 @@ class Housekeeper:
     def start(self, threads: Sequence[CameraThread]) -> None:
         """Begin, with threads that may be replaced in their list."""
         self._threads = threads
-        for name, work in (("housekeeping", self._keep), ("mending", self._mend)):
+        works = (
+            ("housekeeping", self._keep),
+            ("mending", self._mend),
+            ("room", partial(self._room.run, self._stopping)),
+        )
+        for name, work in works:
             helper = threading.Thread(target=work, name=name, daemon=True)
             helper.start()
             self._helpers.append(helper)
@@ -121,7 +142,8 @@ class Housekeeper:
     def state(self) -> dict[str, Any]:
         """Return how the cameras are, as plain values."""
         cameras = {thread.settings.name: thread.pipeline.state() for thread in self._threads}
-        return {"cameras": cameras, "shard": {"look_at_every": self._overload.stride, "busy": round(self._busy, 3)}}
+        shard = {"look_at_every": self._overload.stride, "busy": round(self._busy, 3), "disk": self._disk.problem}
+        return {"cameras": cameras, "shard": shard}
 
     def relieve(self) -> None:
         """Look at fewer keyframes while there is too much to do; called every second."""

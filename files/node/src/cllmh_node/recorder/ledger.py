@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cllmh_node.clips.index import ClipIndex, ClipRow, GapRow, Importance, SpanRow
@@ -74,6 +75,8 @@ class Ledger:
         self._index = index
         self._spool = spool
         self._waiting: deque[Callable[[], object]] = deque(maxlen=_MAX_WAITING)
+        self._spans: dict[tuple[str, float], SpanRow] = {}
+        self._is_failing = False
         self._lock = threading.Lock()
         self.is_index_damaged = False
         """Whether nothing can be written any more until the index is built anew."""
@@ -134,7 +137,9 @@ class Ledger:
 
     def spans(self, spans: Sequence[SpanRow]) -> None:
         """Cameras were watched, or off as they should be."""
-        self._write(lambda: self._index.put_spans(spans))
+        with self._lock:  # what waits is only moved on, so that it does not grow
+            self._spans.update({(span.camera, span.start): span for span in spans})
+        self._write()
 
     def _report_gap(self, gap: GapRow) -> None:
         end = None if gap.end is None else iso_time(gap.end)
@@ -144,17 +149,34 @@ class Ledger:
         if self._spool is not None:
             self._spool.put(kind, data)
 
-    def _write(self, change: Callable[[], object]) -> None:
+    def _write(self, change: Callable[[], object] | None = None) -> None:
         """Make a change in the index, after those that could not be made yet."""
         with self._lock:
-            self._waiting.append(change)
+            if change is not None:
+                self._waiting.append(change)
             try:
-                while self._waiting:
-                    self._waiting[0]()
-                    self._waiting.popleft()
-            except sqlite3.DatabaseError as error:  # disk full, or locked for long: with the next change again
+                self._write_waiting()
+            except sqlite3.DatabaseError as error:  # disk full or away, or locked for long: with the next change again
                 if self.is_index_damaged:
                     return
                 # Full, locked and so on have classes of their own; a file that SQLite cannot read has not.
                 self.is_index_damaged = type(error) is sqlite3.DatabaseError
-                event(logger, "index_write_failed", level=logging.ERROR, waiting=len(self._waiting), error=str(error))
+                if not self._is_failing or self.is_index_damaged:
+                    event(logger, "index_write_failed", level=logging.ERROR, error=str(error))
+                self._is_failing = True
+                with suppress(sqlite3.Error):  # an open file would keep a broken disk from being mounted anew
+                    self._index.close()
+
+    def _write_waiting(self) -> None:
+        waiting = len(self._waiting)
+        if self._is_failing:
+            self._index.reopen()
+        while self._waiting:
+            self._waiting[0]()
+            self._waiting.popleft()
+        if self._spans:
+            self._index.put_spans(list(self._spans.values()))
+            self._spans.clear()
+        if self._is_failing:
+            self._is_failing = False
+            event(logger, "index_written", waiting=waiting)

@@ -11,6 +11,7 @@ from cllmh_node.log import event
 from cllmh_node.recorder.clip_book import ClipBook
 from cllmh_node.recorder.decode_plan import DecodePlan
 from cllmh_node.recorder.decoder import LumaDecoder
+from cllmh_node.recorder.disk import Disk
 from cllmh_node.recorder.gaps import GapBook
 from cllmh_node.recorder.ledger import CameraStatus, Counters, Ledger
 from cllmh_node.recorder.settings import CameraSettings
@@ -41,19 +42,20 @@ class CameraPipeline:
         watched_until: float | None = None,
         was_recording: bool = False,
         mode_at: Callable[[float], Mode] | None = None,
+        disk: Disk | None = None,
     ) -> None:
         """Go on where an earlier run ended: nobody watched since the unix time `watched_until`.
 
         `left_open`: the gap that it left open, which lasts. `was_recording`: it was killed while it wrote a clip;
         recording goes on at once, and not when the scene has been learned anew. `mode_at`: the mode at a unix time,
-        without it what the settings say.
+        without it what the settings say. `disk`: what is known of the disk that the recordings are on.
         """
         self._settings = settings
         self._ledger = ledger
         self._line = TimeLine(watched_until)
         self._gap = GapBook(settings.name, ledger, left_open)
         self._span = SpanBook(settings.name, ledger)
-        self._book = ClipBook(settings, recordings_dir, ledger, self._line)
+        self._book = ClipBook(settings, recordings_dir, ledger, self._line, disk)
         self._mode_at = mode_at
         self._mode: Mode = settings.mode
         self._ring = PacketRing(settings.ring_max_bytes)
@@ -156,6 +158,7 @@ class CameraPipeline:
         self.status = replace(self.status, last_frame_at=frame.at)
         # Of several, the first that says since when it moves: a clip begins before that.
         self._write(frame, next((look for look, _ in looks if look.sight is Sight.MOTION), looks[-1][0]))
+        self._tell_refusal()
         self._enter(self._shown_state(), frame.at)
 
     def _look(self, frame: EncodedFrame, watch: MotionWatch) -> list[tuple[Look, float]]:
@@ -250,7 +253,7 @@ class CameraPipeline:
         self._span.end()
 
     def _end_video(self) -> None:
-        self._book.close()
+        self._book.end(self._line.at(self._latest_at()))
         self._ring.clear()
 
     def _latest_at(self) -> float:
@@ -274,12 +277,19 @@ class CameraPipeline:
             self._line.passed(at)
             event(logger, "camera_returned", camera=self._settings.name, seconds=round(gap_s, 1))
         self._span.move_on(at, self._mode)
-        if self.status.error_cause is not None:
+        if self.status.error_cause not in (None, "disk"):
             self.status = replace(self.status, error_cause=None, error_text=None)
 
     def _enter(self, state: CameraState, at: float) -> None:
         if state is not self.status.state:
             self.status = replace(self.status, state=state, since=at)
+            self._ledger.status(self.status)
+
+    def _tell_refusal(self) -> None:
+        """Say that the disk does not take what is to be recorded, when that changes."""
+        refusal = self._book.refusal
+        if refusal != (self.status.error_text if self.status.error_cause == "disk" else None):
+            self.status = replace(self.status, error_cause=refusal and "disk", error_text=refusal)
             self._ledger.status(self.status)
 
     def _keep_s(self) -> float:
@@ -304,6 +314,6 @@ class CameraPipeline:
             book.take(frame, self._ring, importance, look.score)
         elif is_motion:
             book.open(look.since - settings.pre_roll_s, self._ring, importance, look.score)
-        elif self._is_cut or is_always:
+        elif self._is_cut or is_always or book.is_cut_off:
             book.open(frame.at, self._ring, importance)
         self._is_cut = self._is_cut and not book.is_open

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cllmh_node.config import ServiceConfig, StrictModel
 from cllmh_node.recorder.schedule import CameraMode, ScheduleEntry, check_overlaps, zone_of
+from cllmh_node.retention_settings import RetentionConfig
 from cllmh_node.rtsp.address import CameraAddress
 
 CameraName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
@@ -137,6 +138,16 @@ class RecorderConfig(ServiceConfig):
     state_dir: Path
     """Directory of the index of clips and gaps."""
 
+    mount_point: Path | None = None
+    """The mount that the recordings must be on: while no disk is mounted there, nothing is recorded."""
+
+    retention: RetentionConfig = RetentionConfig()
+    """What may be deleted to make room, in which order; the same as the HDD monitor's."""
+
+    reserve_bytes: Annotated[int, Field(ge=0)] | None = None
+    """While less than this is free, room is made, in bytes; when left out, what all cameras send in 60 s, at least
+    64 MiB, and never more than 5 % of the disk."""
+
     spool_dir: Path | None = None
     """Directory that reports for the hub are put into; without it nothing is reported."""
 
@@ -166,6 +177,12 @@ class RecorderConfig(ServiceConfig):
         if twice:
             raise ValueError(f"each name can be used once only, given more often: {', '.join(twice)}")
         return cameras
+
+    @model_validator(mode="after")
+    def _recordings_are_on_the_mount(self) -> "RecorderConfig":
+        if self.mount_point is not None and not self.recordings_dir.is_relative_to(self.mount_point):
+            raise ValueError(f"recordings_dir {self.recordings_dir} is not below mount_point {self.mount_point}")
+        return self
 
     @property
     def zone(self) -> tzinfo:

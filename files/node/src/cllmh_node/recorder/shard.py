@@ -52,7 +52,9 @@ class Shard:
         self._index = ClipIndex(config.index_path)
         self._stopping = threading.Event()
         self._ledger = Ledger(self._index, spool)
-        self._keeper = Housekeeper(config, self._index, self._ledger, self._stopping, shard=number, shards=shards)
+        self._keeper = Housekeeper(
+            config, self._index, self._ledger, self._stopping, spool=spool, shard=number, shards=shards
+        )
         self._threads = [self._keeper.thread_for(camera) for camera in cameras]
 
     def run(self, link: socket.socket) -> int:

@@ -42,7 +42,7 @@ def prepare(config: RecorderConfig) -> int:
             index.put_spans(list(_last_seen(config.status_path)))
         is_first_run = aside is None and index.is_empty()
         index.close()
-        _check_recordings_dir(config.recordings_dir, is_first_run=is_first_run)
+        _check_recordings_dir(config.recordings_dir, config.mount_point, is_first_run=is_first_run)
     except OSError as error:
         raise ConfigError(f"{error.filename}: cannot be made or written: {error.strerror}") from error
     except sqlite3.Error as error:
@@ -81,12 +81,14 @@ def _last_seen(status_path: Path) -> Iterator[SpanRow]:
         return  # then a gap begins with the camera's newest clip
 
 
-def _check_recordings_dir(path: Path, *, is_first_run: bool) -> None:
+def _check_recordings_dir(path: Path, mount_point: Path | None, *, is_first_run: bool) -> None:
     """Make the recordings directory and its marker at the first run; later both must be there.
 
     The marker tells the mounted disk from the empty directory below it: without it nothing is recorded, or the
     system's own disk would be filled.
     """
+    if mount_point is not None and not os.path.ismount(mount_point):
+        raise ConfigError(f"mount_point: {mount_point}: no disk is mounted there; mount it, nothing is recorded before")
     marker = path / MARKER
     if is_first_run:
         path.mkdir(mode=0o750, parents=True, exist_ok=True)

@@ -48,6 +48,8 @@ class Supervisor:
         self.is_index_damaged = False
         """Whether a shard could not use the index any more: then all must stop, and begin anew."""
         self._known: dict[str, dict[str, Any]] = {}
+        self._disk_problem: str | None = None
+        self._is_file_refused = False
         self._written: tuple[object, ...] = ()
         self._next_file = 0.0
 
@@ -73,6 +75,7 @@ class Supervisor:
                     if now >= next_watchdog:
                         notify("WATCHDOG=1")
                         next_watchdog = now + watchdog_s
+                self._tell_disk()
                 self._write_status_file()
         finally:
             if not self.is_index_damaged:
@@ -119,6 +122,18 @@ class Supervisor:
         shard.hear()
         return shard.ended() is None and shard.pid is not None
 
+    def _tell_disk(self) -> None:
+        """Log once that the recordings' disk cannot be used, and once that it can be again."""
+        told = [shard.said.get("shard", {}).get("disk") for shard in self._shards]
+        problem = next((text for text in told if text is not None), None)
+        if problem is not None and self._disk_problem is None:
+            event(logger, "disk_failed", level=logging.ERROR, text=problem)
+        elif problem is None and self._disk_problem is not None and all(shard.is_well for shard in self._shards):
+            event(logger, "disk_returned")
+        else:
+            return
+        self._disk_problem = problem
+
     def _write_status_file(self) -> None:
         """Say how the cameras are to other programs on this node, such as the HDD monitor's health page.
 
@@ -132,13 +147,18 @@ class Supervisor:
             {"pid": shard.pid, "cameras": list(shard.cameras), **shard.said.get("shard", {})} for shard in self._shards
         ]
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        text = json.dumps({"at": at, "pid": os.getpid(), "cameras": cameras, "shards": shards})
+        text = json.dumps(
+            {"at": at, "pid": os.getpid(), "cameras": cameras, "shards": shards, "disk": self._disk_problem}
+        )
         temporary = self._status_path.with_suffix(".tmp")
         try:
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(self._status_path)
+            self._is_file_refused = False
         except OSError as error:  # a full disk; who reads the file sees that it is old
-            event(logger, "status_not_written", level=logging.ERROR, path=error.filename, text=error.strerror)
+            if not self._is_file_refused:
+                event(logger, "status_not_written", level=logging.ERROR, path=error.filename, text=error.strerror)
+            self._is_file_refused = True
         self._written = states
         self._next_file = time.monotonic() + _STATUS_FILE_EVERY_S
 

@@ -18,6 +18,7 @@ NAMES = (
     "recorder_soak",
     "prune",
     "probe",
+    "disk_full",
 )
 
 

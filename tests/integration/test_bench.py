@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
-from bench import probe, prune, recorder_kill, recorder_scale, recorder_soak, recorder_vs_motion
+from bench import disk_full, probe, prune, recorder_kill, recorder_scale, recorder_soak, recorder_vs_motion
 from bench.harness import VTEST
+from small_disk import why_not
 
 pytestmark = pytest.mark.skipif(
     not VTEST.exists() or shutil.which("ffmpeg") is None,
@@ -50,3 +51,15 @@ def test_each_way_of_pruning_takes_the_oldest_hundredth_and_nothing_else() -> No
 def test_every_channel_of_a_difficult_dvr_gets_its_right_answer() -> None:
     result = probe.run(short=True)
     assert (result.value("channels"), result.value("answers_wrong"), result.value("logins_refused")) == (32, 0, 0)
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_on_a_disk_that_is_always_full_no_second_is_lost_and_the_lesser_class_goes_first() -> None:
+    result = disk_full.run(short=True)
+    assert (result.value("bursts") or 0) >= 3
+    assert (result.value("bursts_that_filled_the_disk") or 0) >= 1
+    assert (result.value("deleted_motion") or 0) > 0
+    assert result.value("deleted_pinned") == 0
+    names = ("seconds_lost", "gap_rows_of_the_disk", "frames_missing_in_files")
+    assert [result.value(name) for name in names] == [0, 0, 0]
+    assert result.value("higher_class_deleted_while_lower_existed") == 0

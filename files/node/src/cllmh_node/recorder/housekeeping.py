@@ -63,6 +63,7 @@ class Housekeeper:
             config.index_path,
             config.retention.policy(),
             spool,
+            mount_point=config.mount_point,
             reserve_bytes=config.reserve_bytes,
             # Of all processes: the cameras are dealt out evenly.
             received_bytes=lambda: shards * sum(thread.pipeline.counters.bytes for thread in self._threads),

@@ -51,14 +51,18 @@ class RoomMaker:
         policy: Policy,
         spool: Spool | None,
         *,
+        mount_point: Path | None = None,
         reserve_bytes: int | None = None,
         received_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`reserve_bytes`: instead of the recording rate; `received_bytes`: of all cameras since the start."""
+        """`mount_point`: the mount that `root` must be on. `reserve_bytes`: instead of the recording rate.
+        `received_bytes`: of all cameras since the start.
+        """
         self._disk = disk
         self._root = root
         self._index = index
         self._policy = policy
+        self._mount_point = mount_point
         self._spool = spool
         self._fixed_bytes = reserve_bytes
         self._received_bytes = received_bytes
@@ -117,7 +121,7 @@ class RoomMaker:
         policy = replace(self._policy, min_free_bytes=max(floor_bytes, self._policy.min_free_bytes or 0))
         for _ in range(_BUSY_TRIES):
             try:
-                outcome = prune(self._root, policy, self._index)
+                outcome = prune(self._root, policy, self._index, mount_point=self._mount_point)
             except BusyError:
                 time.sleep(_BUSY_S)
                 if _free_bytes(self._root) >= floor_bytes:

@@ -162,7 +162,7 @@ def test_when_nothing_may_go_it_is_a_gap_until_there_is_room(
 def test_a_disk_that_breaks_is_a_gap_and_recording_goes_on_when_it_is_back(
     disk: SmallDisk, tmp_path: Path, film: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cllmh_node.clips.file.SYNC_EVERY_S", -1.0)
+    monkeypatch.setattr("cllmh_node.clips.file.LATEST_SYNC_S", 0.0)  # frames come faster here than from a camera
     recorder = Recorder(disk.path / "recordings", tmp_path)
     camera = Camera(film)
     frames = camera.frames()
@@ -222,6 +222,21 @@ def test_nothing_is_written_below_an_unmounted_disk(
     assert all((recorder.root / clip.path).exists() for clip in recorder.clips)
     for earlier, later in pairwise(recorder.clips):
         assert later.start >= earlier.end
+
+
+@needs_mounts
+def test_no_clip_begins_below_a_disk_that_was_unmounted_a_moment_ago(
+    disk: SmallDisk, tmp_path: Path, film: Path
+) -> None:
+    recorder = Recorder(disk.path / "recordings", tmp_path, max_clip_s=10)
+    camera = Camera(film)
+    frames = camera.frames()
+    recorder.pipeline.connected(camera.info)
+    recorder.feed(seconds(frames, 9))
+    disk.unmount(lazily=True)
+    recorder.feed(seconds(frames, 3))  # nobody has looked at the disk since
+    assert list(disk.path.iterdir()) == []
+    assert [gap.cause for gap in recorder.gaps] == ["disk"]
 
 
 def test_a_disk_that_turns_read_only_is_asked_again_by_one_file_and_not_by_each_packet(

@@ -70,6 +70,10 @@ def test_a_process_that_dies_is_replaced_and_costs_its_own_cameras_a_short_gap(h
     assert host.service("cllmh-recorder").is_running
 
 
+def test_the_recorder_makes_room_by_the_policy_of_the_hdd_monitor(host):
+    assert 'retention: {"max_used_percent": 90}' in host.file("/etc/cllmh/recorder.yml").content_string
+
+
 def test_every_second_is_accounted_for(host):
     lines = host.check_output("cllmh-node coverage --config /etc/cllmh/recorder.yml --json").splitlines()
     assert lines

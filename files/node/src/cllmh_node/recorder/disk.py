@@ -66,6 +66,10 @@ class Disk:
         self._news.wait(seconds)
         self._news.clear()
 
+    def wake(self) -> None:
+        """Have `wait_for_news` return at once."""
+        self._news.set()
+
     def look(self) -> None:
         """Find out whether the disk can be used; where it refused, by writing to it."""
         absence = self._absence()

@@ -136,6 +136,7 @@ class Housekeeper:
 
     def finish(self) -> None:
         """Put down the last spans; the cameras have stopped."""
+        self._disk.wake()
         for helper in self._helpers:
             helper.join(1.0)
         self._remember_spans()

@@ -74,8 +74,8 @@ class RoomMaker:
     def run(self, stopping: threading.Event) -> None:
         """Look at the disk and make room, until told to stop."""
         while not stopping.is_set():
-            self._disk.wait_for_news(LOOK_EVERY_S)
             self.tick()
+            self._disk.wait_for_news(LOOK_EVERY_S)
 
     def tick(self) -> None:
         """Look once; make room where the disk lacks it."""

@@ -121,7 +121,9 @@ def failure(target: Target, error: OSError | ValueError) -> RtspError:
     where = target.authority
     if isinstance(error, ssl.SSLCertVerificationError):
         why = f"{where} has a certificate that is not trusted ({shorten(error.verify_message)})"
-        return RtspError("protocol", f"{why}: most DVRs sign their own. Give it as ca_file, or do not check it.")
+        return RtspError(
+            "protocol", f"{why}: most DVRs sign their own. Give it as ca_file if it bears this name, or do not check."
+        )
     if isinstance(error, ssl.SSLError):
         return RtspError("protocol", f"{where} does not speak TLS as wanted: {shorten(error.reason or str(error))}.")
     if isinstance(error, UnicodeError):

@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cllmh_node.rtsp.dvr import read_channels, stream_path
+from cllmh_node.rtsp.offer import CAUSES
 from cllmh_node.rtsp.rtsp import RtspClient
 from cllmh_node.rtsp.rtsp_target import RtspError, Target, Tls, mask_url, rtsp_url
 from unit.plugins.rtsp_samples import DAHUA_SDP
@@ -132,6 +135,30 @@ def test_tls_where_there_is_none_is_a_protocol_error() -> None:
     ):
         client.describe(PATH)
     assert caught.value.cause == "protocol"
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"RTSP/1.0 200 OK\r\n", b"CSeq: 1\r\n", b"Content-Length: 9\r\n", b"\r\n", b"v=0\r\n", b"$\0\0\4"]
+        )
+        | st.binary(max_size=30),
+        max_size=12,
+    )
+)
+def test_whatever_a_device_sends_is_an_answer_or_one_of_the_errors(parts: list[bytes]) -> None:
+    def send(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"".join(parts))
+
+    said = None
+    with server(send) as port, RtspClient(Target("127.0.0.1", port, "admin", PASSWORD, 5.0)) as client:
+        try:
+            client.description(PATH)
+        except RtspError as error:
+            said = error
+    assert said is None or (said.cause in CAUSES and "\n" not in str(said))
 
 
 def test_media_and_late_answers_before_the_answer_are_skipped() -> None:

@@ -220,7 +220,7 @@ def test_metrics_can_be_scraped(site: Site) -> None:
 
 
 def test_metrics_have_what_the_recorder_counts_for_each_camera(site: Site) -> None:
-    counters = {"frames": 250, "bytes": 5_000_000, "keyframes_looked_at": 10, "clips": 1, "gaps": 0, "sessions": 2}
+    counters = {"frames": 250, "bytes": 5_000_000, "looked_at": 10, "clips": 1, "gaps": 0, "sessions": 2}
     camera = {"state": "recording", "counters": {**counters, "lag_s": 0.04, "look_at_every": 1}}
     site.status_file.write_text(json.dumps({"at": "2026-01-02T03:04:05.000Z", "cameras": {"gate": camera, "old": {}}}))
     lines = site.client(site.monitor()).get("/metrics").get_data(as_text=True).splitlines()

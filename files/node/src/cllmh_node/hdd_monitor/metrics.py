@@ -17,7 +17,7 @@ _CAMERA_STATES = ("starting", "quiet", "suspicious", "recording", "post_roll", "
 _COUNTERS = (
     ("frames", "cllmh_camera_frames_total", "counter", "Video frames received since the recorder started."),
     ("bytes", "cllmh_camera_bytes_total", "counter", "Bytes of video and sound received."),
-    ("keyframes_looked_at", "cllmh_camera_keyframes_looked_at_total", "counter", "Keyframes looked at for motion."),
+    ("looked_at", "cllmh_camera_looked_at_total", "counter", "Pictures looked at for motion."),
     ("decoded", "cllmh_camera_frames_decoded_total", "counter", "Frames decoded of the stream that is recorded."),
     ("clips", "cllmh_camera_clips_total", "counter", "Clips closed."),
     ("gaps", "cllmh_camera_gaps_total", "counter", "Gaps opened."),

@@ -62,7 +62,7 @@ class Counters:
 
     frames: int = 0
     bytes: int = 0
-    keyframes_looked_at: int = 0
+    looked_at: int = 0
     decoded: int = 0
     sessions: int = 0
     gaps: int = 0

@@ -153,7 +153,7 @@ class CameraPipeline:
         self._say_plan()
         for look, at in looks:
             self._see(look, at, frame)
-        self.counters.keyframes_looked_at = self._watch.looked_at
+        self.counters.looked_at = self._watch.looked_at
         self.counters.decoded = self._watch.decoded
         self.status = replace(self.status, last_frame_at=frame.at)
         # Of several, the first that says since when it moves: a clip begins before that.

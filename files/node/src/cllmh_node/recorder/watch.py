@@ -8,6 +8,7 @@ Recording: looks as before; what came and stands still goes on counting for `sti
 pass elsewhere keep no ghost alive.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from cllmh_node.motion.background import MEMORY_S, SETTLE_EVERY_S, Background, learn, learn_noise, refresh, settle
+from cllmh_node.motion.background import (
+    MEMORY_S,
+    NOISE_MEMORY_S,
+    SETTLE_EVERY_S,
+    Background,
+    learn,
+    learn_noise,
+    refresh,
+    settle,
+)
 from cllmh_node.motion.difference import Difference, against_background, areas, between_frames, is_ghost, near
 from cllmh_node.motion.luma import Luma, Mask
 from cllmh_node.motion.zones import watched
@@ -41,6 +51,12 @@ LOOK_S = 0.4
 
 SEEN_S = 0.2
 """So far apart the pictures of such a stream are kept, in seconds; they date and confirm what a look found."""
+
+FLICKER_AREAS = 5.0
+"""What differs must be so many times as large as what usually does while nothing happens, as in rain..."""
+
+MOST_AREAS = 2.0
+"""... but nowhere more than so many times `min_area`."""
 
 LEARNING_FRAMES = 3
 """Looks before anything can be suspected."""
@@ -127,6 +143,8 @@ class MotionWatch:
         self.looked_at = 0
         """Pictures looked at."""
         self._gauge = SurgeGauge()
+        self._flicker = 0.0
+        self._clear_looks = 0
         self._skipped = 0
         self._decoded_before = 0
 
@@ -266,6 +284,9 @@ class MotionWatch:
             if not difference.blobs.any():
                 self._background = learn(self._background, picture.luma, difference.blobs, elapsed_s)
         if not difference.blobs.any():
+            self._clear_looks += 1
+            share = max(1.0 / self._clear_looks, 1.0 - math.exp(-elapsed_s / NOISE_MEMORY_S))
+            self._flicker += share * (difference.score - self._flicker)
             return Look(Sight.CLEAR, score=difference.score)
         if is_recording:
             return self._follow(last, picture, difference)
@@ -281,9 +302,15 @@ class MotionWatch:
             self._background,
             picture.luma,
             sigmas=self._settings.sigmas,
-            min_area=self._settings.min_area,
+            min_area=self._least_area,
             within=self._within,
         )
+
+    @property
+    def _least_area(self) -> float:
+        """The part of the picture from which on an area counts."""
+        least = self._settings.min_area
+        return min(max(least, FLICKER_AREAS * self._flicker), MOST_AREAS * least)
 
     def _follow(self, last: Picture | None, picture: Picture, difference: Difference) -> Look:
         """Look at a picture with something in it while the clip goes on."""
@@ -353,7 +380,7 @@ class MotionWatch:
             later.luma,
             self._background,
             sigmas=self._settings.sigmas,
-            min_area=self._settings.min_area / 2,
+            min_area=self._least_area / 2,
             within=self._within,
         )
         is_steady = not difference.is_light_change and difference.shift < MOST_SHIFT

@@ -59,12 +59,12 @@ class Form:
 
 
 FULL = Form(2 * 1024**3, float(os.environ.get("DISK_FULL_S", "1200")), 25.0, 60.0, 60.0, 8 * 1024**2, 10.0, 90.0)
-SHORT = Form(24 * 1024**2, 40.0, 10.0, 10.0, 5.0, 256 * 1024, 8.0, None, {"reserve_bytes": 256 * 1024})
+SHORT = Form(24 * 1024**2, 28.0, 10.0, 10.0, 5.0, 256 * 1024, 4.0, None, {"reserve_bytes": 256 * 1024})
 """With a reserve that is too small, so that the disk gets full between two looks."""
 
 
 def run(short: bool) -> Result:
-    """Record for 20 minutes (DISK_FULL_S=n for another time), the short form for 45 seconds."""
+    """Record for 20 minutes (DISK_FULL_S=n for another time), the short form for half a minute."""
     reason = why_not()
     if reason is not None:
         raise RuntimeError(reason)

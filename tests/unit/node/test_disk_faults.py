@@ -192,6 +192,28 @@ def test_a_disk_that_breaks_is_a_gap_and_recording_goes_on_when_it_is_back(
 
 
 @needs_mounts
+def test_a_clip_that_broke_off_at_once_is_written_whole_when_the_disk_is_back(
+    disk: SmallDisk, tmp_path: Path, film: Path
+) -> None:
+    recorder = Recorder(disk.path / "recordings", tmp_path)
+    camera = Camera(film)
+    frames = camera.frames()
+    recorder.pipeline.connected(camera.info)
+    recorder.feed(seconds(frames, 1))  # not a fragment of it is written yet
+    subprocess.run(["sync", "--file-system", str(disk.path)], check=True)
+    disk.break_off()
+    recorder.feed(seconds(frames, 3))
+    recorder.room.tick()
+    disk.unmount()
+    disk.mount()
+    recorder.room.tick()
+    recorder.feed(frames)
+    recorder.pipeline.stop()
+    assert recorder.frames_kept() == 40 * FPS
+    assert recorder.kinds() == ["clip"]
+
+
+@needs_mounts
 @pytest.mark.parametrize("with_marker_below", [False, True])
 def test_nothing_is_written_below_an_unmounted_disk(
     disk: SmallDisk, tmp_path: Path, film: Path, with_marker_below: bool

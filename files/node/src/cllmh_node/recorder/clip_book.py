@@ -5,11 +5,12 @@ import logging
 import math
 import os
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import av.error
 
 from cllmh_node.clips.index import ClipRow, Importance
+from cllmh_node.clips.naming import clip_path
 from cllmh_node.clips.reconcile import playable_seconds
 from cllmh_node.clips.writer import ClipWriter, ClosedClip
 from cllmh_node.log import event
@@ -61,6 +62,7 @@ class ClipBook:
         self._begun_at = 0.0
         self._written_at = 0.0
         self._cut_off_at: float | None = None
+        self._remnant: PurePosixPath | None = None
         self._no_room_since: float | None = None
         self._paused_at: float | None = None
         self._event_ended_at = 0.0
@@ -136,6 +138,7 @@ class ClipBook:
         start = self._line.at(frames[0].at)
         try:
             self._disk.check()
+            self._clear_remnant(start)
             self._clip = ClipWriter(
                 self._recordings_dir, self._settings.name, frames[0].info, start, self._disk.need_room
             )
@@ -255,10 +258,17 @@ class ClipBook:
         self._cut_off_at = at
         if clip is not None:
             left = self._what_is_left(clip)
+            self._remnant = left.path if left.seconds <= 0 else None
             self._closed(left)
             # What was not written any more may still be in the ring.
             self._cut_off_at = self._written_at = min(self._written_at, self._begun_at + left.seconds - _JITTER_S)
         self._refused(error, at)
+
+    def _clear_remnant(self, start: float) -> None:
+        """Delete what is left of a clip of which nothing was kept, when it begins once more, with the same name."""
+        if self._remnant == clip_path(self._settings.name, start):
+            (self._recordings_dir / self._remnant).unlink(missing_ok=True)
+            self._remnant = None
 
     def _refused(self, error: Exception, at: float) -> None:
         """Begin a gap where the clip ends."""

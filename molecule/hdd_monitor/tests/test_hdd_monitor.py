@@ -88,4 +88,46 @@ def test_the_service_cannot_write_elsewhere(host):
 
 
 def test_a_hung_monitor_is_restarted(host):
-    assert host.check_output("systemctl show cllmh-hdd-monitor -p WatchdogUSec --value") == "5min"
+    assert host.check_output("systemctl show cllmh-hdd-monitor -p WatchdogUSec --value") == "2min"
+
+
+def test_root_asks_the_disks_and_the_monitor_reads_the_answer(host):
+    wait_for(lambda: host.file("/run/cllmh-smart/smart.json").exists)
+    told = host.file("/run/cllmh-smart/smart.json")
+    assert (told.user, told.mode & 0o022) == ("root", 0)
+    # The lab's machines have no disk of their own: that is said, and is no error.
+    smart = wait_for(lambda: (found := get(host, "/disk")["smart"])["checked_at"] and found)
+    assert smart["state"] == "unknown"
+    assert "is on no disk of its own" in smart["reason"]
+    assert host.check_output("systemctl show cllmh-smart.service -p Result --value") == "success"
+    assert host.service("cllmh-smart.timer").is_running
+    assert host.service("cllmh-smart.timer").is_enabled
+
+
+def test_smartctl_is_there_and_what_asks_has_two_capabilities_only(host):
+    assert host.exists("smartctl")
+    unit = host.check_output("systemctl show cllmh-smart.service -p CapabilityBoundingSet -p ProtectSystem")
+    assert set(unit.splitlines()) == {"CapabilityBoundingSet=cap_sys_rawio cap_sys_admin", "ProtectSystem=strict"}
+
+
+def test_there_is_room_for_a_byte_and_not_for_all_bytes(host):
+    assert get(host, "/room?bytes=1")["has_room"] is True
+    refused = get(host, f"/room?bytes={10**17}")
+    assert refused["has_room"] is False
+    assert "are to stay free" in refused["reason"]
+
+
+def test_disk_says_that_growth_is_not_known_yet(host):
+    growth = get(host, "/disk")["growth"]
+    assert growth["recorded_bytes_per_day"] is None
+    assert growth["reason"]
+
+
+def test_files_are_paged(host):
+    assert get(host, "/files?limit=1") == {"items": [], "next": None}
+
+
+def test_the_prune_is_told_by_class_and_camera(host):
+    last = wait_for(lambda: get(host, "/disk")["last_prune"])
+    assert last["classes"] == {"motion": {"bytes": 1000, "clips": 1}}
+    assert list(last["cameras"]) == ["gate"]

@@ -61,7 +61,10 @@ class Smart(BaseModel):
 def look(path: Path) -> Smart:
     """Ask the disks below the folder `path`."""
     now = datetime.fromtimestamp(int(time.time()), UTC)
-    mount = mount_of(path)
+    try:
+        mount = mount_of(path)
+    except OSError as error:
+        return Smart(state="unknown", reason=f"{error.filename}: {error.strerror}", checked_at=now)
     if mount is None or not mount.device.startswith("/dev/"):
         kind = "unknown" if mount is None else mount.fs_type
         return Smart(state="unknown", reason=f"{path} is on no disk of its own ({kind})", checked_at=now)

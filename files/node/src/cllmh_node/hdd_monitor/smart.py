@@ -133,7 +133,7 @@ def judge(device: str, answer: dict[str, Any]) -> DiskHealth:
     elif passed is True:
         state, reason = "ok", None
     else:
-        state, reason = "unknown", _why_unknown(answer)
+        state, reason = "unknown", _why_unknown(device, answer)
     return DiskHealth(
         device=device,
         state=state,
@@ -173,11 +173,11 @@ def write_smart(path: Path, smart: Smart) -> None:
     new.replace(path)
 
 
-def _why_unknown(answer: dict[str, Any]) -> str:
+def _why_unknown(device: str, answer: dict[str, Any]) -> str:
     """Return why smartctl has no verdict, in its own words where it has some."""
     messages = _at(answer, "smartctl", "messages")
     words = [_text(_at(message, "string")) for message in messages] if isinstance(messages, list) else []
-    said = "; ".join(word for word in words if word)
+    said = "; ".join(word.removeprefix(f"{device}: ") for word in words if word)
     status = _number(_at(answer, "smartctl", "exit_status")) or 0
     if not said and status & _CANNOT_OPEN:
         return "the device cannot be opened"

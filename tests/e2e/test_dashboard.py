@@ -62,6 +62,10 @@ def test_a_person_sees_every_site_camera_disk_and_router(guard, proof, screensho
         expect(guard.locator(f"[data-node='{node}'] [role=meter]")).to_have_attribute(
             "aria-valuetext", re.compile(r"\d+%, .+ used")
         )
+        expect(guard.locator(f"[data-node='{node}'] [data-testid=disk-figures]")).to_contain_text(
+            re.compile(r"Growth is known after a day|recorded a day")
+        )
+        expect(guard.locator(f"[data-node='{node}'] [data-testid=disk-classes]")).to_contain_text("Other files")
     for router, ddns_name in proof["ddns_names"].items():
         expect(guard.locator(f"[data-router='{router}']")).to_contain_text(ddns_name)
     guard.screenshot(path=screenshots / "e2e-status.png", full_page=True)

@@ -119,7 +119,7 @@ def test_there_is_room_for_a_byte_and_not_for_all_bytes(host):
 
 def test_disk_says_that_growth_is_not_known_yet(host):
     growth = get(host, "/disk")["growth"]
-    assert growth["recorded_bytes_per_day"] is None
+    assert (growth["days_held"], growth["full_at"]) == (None, None)
     assert growth["reason"]
 
 

@@ -24,7 +24,7 @@ import av
 
 from bench.footage import full_hd, small
 from bench.harness import ROOT, Progress, Result, at_most, plain
-from bench.processes import Recorder, SourceProcess, camera, stopping, wait_for
+from bench.processes import Recorder, SourceProcess, camera, end_left_behind, stopping, wait_for
 from cllmh_node.clips.index import ClipIndex, ClipRow, Importance
 from cllmh_node.clips.naming import clip_path
 from cllmh_node.recordings import MARKER, Space
@@ -70,6 +70,7 @@ def run(short: bool) -> Result:
         raise RuntimeError(reason)
     form = SHORT if short else FULL
     FOLDER.mkdir(parents=True, exist_ok=True)
+    end_left_behind(f"{FOLDER}/")
     clear(FOLDER)
     shutil.rmtree(FOLDER)
     FOLDER.mkdir()

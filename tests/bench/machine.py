@@ -17,10 +17,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 from bench.harness import ROOT
-from bench.processes import wait_for
+from bench.processes import end_left_behind, wait_for
 
 BUILD = ROOT / "build" / "bench-machines"
 NODE = ROOT / "files" / "node"
@@ -165,28 +163,13 @@ class Machine:
 
 def clear() -> None:
     """End the processes and undo the mounts of a run that was ended itself, and remove its machines' disks."""
-    left = [process for process in psutil.process_iter(["name", "cmdline"]) if _is_of_a_run(process)]
-    for process in left:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(left, timeout=20)
+    end_left_behind(f"{BUILD}/run-")
     for folder in BUILD.glob("run-*/mounted"):
         if folder.is_mount():
             wait_for(functools.partial(_unmounted, folder), 20, f"{folder} to be unmounted")
     for run in BUILD.glob("run-*"):
         shutil.rmtree(run)
     shutil.rmtree(BUILD / "boot-unfinished", ignore_errors=True)
-
-
-def _is_of_a_run(process: psutil.Process) -> bool:
-    """Whether it is a machine, a source or a recorder that works in a run's folder."""
-    if not str(process.info["name"]).startswith(("qemu", "python")):
-        return False
-    with contextlib.suppress(psutil.NoSuchProcess):
-        # The recorder's processes do not have the folder among their arguments.
-        names = [*(process.info["cmdline"] or []), *(file.path for file in process.open_files())]
-        return any(f"{BUILD}/run-" in name for name in names)
-    return False
 
 
 def _unmounted(folder: Path) -> bool:

@@ -186,6 +186,25 @@ def end(process: subprocess.Popen[Any]) -> None:
         process.wait(10)
 
 
+def end_left_behind(path: str) -> None:
+    """Kill machines, sources and recorders that a killed run left at work below `path` (the beginning of one)."""
+    left = [process for process in psutil.process_iter(["name", "cmdline"]) if _works_in(process, path)]
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=20)
+
+
+def _works_in(process: psutil.Process, path: str) -> bool:
+    if not str(process.info["name"]).startswith(("qemu", "python")):
+        return False
+    with contextlib.suppress(psutil.NoSuchProcess):
+        # The recorder's processes do not have the folder among their arguments.
+        names = [*(process.info["cmdline"] or []), *(file.path for file in process.open_files())]
+        return any(path in name for name in names)
+    return False
+
+
 @contextlib.contextmanager
 def stopping(*programs: SourceProcess | Recorder | DebianMotion) -> Iterator[None]:
     """Stop programs at the end, whatever happens, the last one first."""

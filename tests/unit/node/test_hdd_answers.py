@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cllmh_node.hdd_monitor import pruner
-from cllmh_node.recordings import RetentionError
+from cllmh_node.hdd_monitor.mounts import Mount
+from cllmh_node.recordings import MARKER, RetentionError
 from unit.hdd_site import Site, look, with_used_percent
 from unit.recordings_folder import CLIP_BYTES, HOUR_S
 
@@ -108,6 +109,42 @@ def test_a_disk_that_is_not_mounted_where_it_should_be_is_critical(site: Site) -
     (disk,) = site.reports("disk")
     assert (disk["state"], disk["causes"]) == ("critical", ["unusable"])
     assert "no disk is mounted here" in disk["problem"]
+
+
+def test_a_read_only_disk_is_critical_although_it_has_room(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    mount = Mount("/dev/sdb1", Path("/srv/cctv"), "ext4", read_only=True)
+    monkeypatch.setattr("cllmh_node.hdd_monitor.disk.mount_of", lambda _: mount)
+    monitor = site.monitor()
+    look(monitor, time.time())
+    answer = site.client(monitor).get("/disk").get_json()
+    assert (answer["state"], answer["causes"], answer["mount"]["read_only"]) == ("critical", ["unusable"], True)
+    assert "its file system is read-only" in answer["problem"]
+
+
+def test_a_lost_disk_and_its_return_are_each_told_once_to_log_and_hub(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monitor = site.monitor()
+    now = time.time()
+    marker = site.recordings.root / MARKER
+    for second in range(6):
+        marker.unlink() if second == 1 else marker.touch() if second == 4 else None
+        look(monitor, now + second)
+    assert [disk["state"] for disk in site.reports("disk")] == ["ok", "critical", "ok"]
+    said = [vars(record)["cllmh_fields"] for record in caplog.records if record.message == "disk_state"]
+    assert [fields["state"] for fields in said] == ["critical", "ok"]
+
+
+def test_metrics_have_growth_classes_and_health(site: Site) -> None:
+    site.recordings.add(2 * 24 * HOUR_S, "object")
+    monitor = site.monitor()
+    look(monitor, site.recordings.now)
+    lines = site.client(monitor).get("/metrics").get_data(as_text=True).splitlines()
+    assert f'cllmh_class_clips_bytes{{class="object"}} {CLIP_BYTES}' in lines
+    assert 'cllmh_disk_cause_state{cause="inodes"} 0' in lines
+    assert "cllmh_disk_smart NaN" in lines
+    assert any(line.startswith("cllmh_recorded_bytes_per_day 4") for line in lines)
 
 
 def test_classes_are_told_apart(site: Site) -> None:

@@ -113,9 +113,10 @@ def test_machine_port_offers_nothing_but_the_push():
 
 
 def test_node_answers_the_hub():
-    for path in ("/health", "/disk", "/clips?camera=gate", "/metrics"):
+    for path in ("/health", "/disk", "/files?limit=2", "/clips?camera=gate", "/metrics"):
         assert ask(f"https://{NODE}{path}", "hub").json()["path"] == path
-    assert ask(f"https://{NODE}/other", "hub").status == 404
+    for path in ("/room?bytes=1", "/other"):
+        assert ask(f"https://{NODE}{path}", "hub").status == 404
 
 
 def test_node_hands_out_a_part_of_a_clip():

@@ -59,7 +59,7 @@ class Form:
 
 
 FULL = Form(2 * 1024**3, float(os.environ.get("DISK_FULL_S", "1200")), 25.0, 60.0, 60.0, 8 * 1024**2, 10.0, 90.0)
-SHORT = Form(24 * 1024**2, 28.0, 10.0, 10.0, 5.0, 256 * 1024, 4.0, None, {"reserve_bytes": 256 * 1024})
+SHORT = Form(24 * 1024**2, 28.0, 10.0, 10.0, 5.0, 256 * 1024, 8.0, None, {"reserve_bytes": 256 * 1024})
 """With a reserve that is too small, so that the disk gets full between two looks."""
 
 
@@ -123,7 +123,7 @@ def fill_with_old_clips(root: Path, index_path: Path, form: Form) -> list[ClipRo
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         with (root / path).open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, form.old_clip_bytes)
-        (importance,) = chance.choices(CLASSES, (6, 6, 3, 1))
+        (importance,) = chance.choices(CLASSES, (2, 8, 5, 1))
         rows.append(ClipRow("old", str(path), at, at + 60, form.old_clip_bytes, importance))
         index.add_clip(rows[-1])
     index.close()

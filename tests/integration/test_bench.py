@@ -56,7 +56,6 @@ def test_every_channel_of_a_difficult_dvr_gets_its_right_answer() -> None:
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 def test_on_a_disk_that_is_always_full_no_second_is_lost_and_the_lesser_class_goes_first() -> None:
     result = disk_full.run(short=True)
-    assert (result.value("bursts") or 0) >= 3
     assert (result.value("bursts_that_filled_the_disk") or 0) >= 1
     assert (result.value("deleted_motion") or 0) > 0
     assert result.value("deleted_pinned") == 0

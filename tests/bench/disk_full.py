@@ -53,13 +53,37 @@ class Form:
     max_clip_s: float
     min_age_s: float
     old_clip_bytes: int
+    mixture: tuple[int, int, int, int]
+    """How many of the old clips are of each class."""
+
     burst_s: float
     max_used_percent: float | None
     settings: dict[str, object] = field(default_factory=dict)
 
 
-FULL = Form(2 * 1024**3, float(os.environ.get("DISK_FULL_S", "1200")), 25.0, 60.0, 60.0, 8 * 1024**2, 10.0, 90.0)
-SHORT = Form(24 * 1024**2, 28.0, 10.0, 10.0, 5.0, 256 * 1024, 8.0, None, {"reserve_bytes": 256 * 1024})
+FULL = Form(
+    disk_bytes=2 * 1024**3,
+    seconds=float(os.environ.get("DISK_FULL_S", "1200")),
+    fps=25.0,
+    max_clip_s=60.0,
+    min_age_s=60.0,
+    old_clip_bytes=8 * 1024**2,
+    mixture=(6, 6, 3, 1),
+    burst_s=10.0,
+    max_used_percent=90.0,
+)
+SHORT = Form(
+    disk_bytes=24 * 1024**2,
+    seconds=28.0,
+    fps=10.0,
+    max_clip_s=10.0,
+    min_age_s=5.0,
+    old_clip_bytes=256 * 1024,
+    mixture=(2, 8, 5, 1),
+    burst_s=8.0,
+    max_used_percent=None,
+    settings={"reserve_bytes": 256 * 1024},
+)
 """With a reserve that is too small, so that the disk gets full between two looks."""
 
 
@@ -110,7 +134,7 @@ def measure(form: Form, root: Path, source: SourceProcess, names: list[str], rat
 
 
 def fill_with_old_clips(root: Path, index_path: Path, form: Form) -> list[ClipRow]:
-    """Fill the disk with clips of another camera, all classes in turn; one of 16 is pinned."""
+    """Fill the disk with clips of another camera, of all classes; some of them are pinned."""
     root.mkdir()
     (root / MARKER).touch()
     index = ClipIndex(index_path)
@@ -123,7 +147,7 @@ def fill_with_old_clips(root: Path, index_path: Path, form: Form) -> list[ClipRo
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         with (root / path).open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, form.old_clip_bytes)
-        (importance,) = chance.choices(CLASSES, (2, 8, 5, 1))
+        (importance,) = chance.choices(CLASSES, form.mixture)
         rows.append(ClipRow("old", str(path), at, at + 60, form.old_clip_bytes, importance))
         index.add_clip(rows[-1])
     index.close()

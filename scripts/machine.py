@@ -24,7 +24,13 @@ PACKAGES = {
 }
 """Command -> Debian package that has it."""
 
-TEST_PACKAGES = {"chromium": "chromium", "syslog-ng": "syslog-ng-core", "logrotate": "logrotate", "motion": "motion"}
+TEST_PACKAGES = {
+    "chromium": "chromium",
+    "syslog-ng": "syslog-ng-core",
+    "logrotate": "logrotate",
+    "motion": "motion",
+    "rclone": "rclone",
+}
 BENCH_PACKAGES = {
     "motion": "motion",
     "ffmpeg": "ffmpeg",

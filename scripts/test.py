@@ -23,7 +23,17 @@ BIN = ROOT / ".venv/bin"
 PLAYBOOK = str(BIN / "ansible-playbook")
 PYTHON = str(BIN / "python")
 NO_CHANGE_TARGET_S = 45
-LONGEST_FIRST = ("site_health", "reports", "motion_recorder", "hub_api", "hdd_monitor", "syslog_ng", "gateway", "loki")
+LONGEST_FIRST = (
+    "site_health",
+    "clip_archive",
+    "reports",
+    "motion_recorder",
+    "hub_api",
+    "hdd_monitor",
+    "syslog_ng",
+    "gateway",
+    "loki",
+)
 """Scenarios that take long begin first, so that the two labs end together."""
 
 PYTEST_COUNTS = re.compile(r"^=+ .*?\b(\d+) passed\b.* in [\d.]+s.*=+$", re.MULTILINE)

@@ -79,3 +79,9 @@ def tree_hash(folder: Path) -> str:
         if path.is_file():
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def safe_paths(index: Path) -> set[str]:
+    """Return the paths of the clips that are safe, by the index."""
+    with closing(sqlite3.connect(index)) as connection:
+        return {path for (path,) in connection.execute("SELECT path FROM clips WHERE safe_at IS NOT NULL")}

@@ -8,9 +8,10 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from cllmh_node.config import ServiceConfig, StrictModel
-from cllmh_node.recorder.schedule import CameraMode, ScheduleEntry, check_overlaps, zone_of
+from cllmh_node.recorder.schedule import CameraMode, ScheduleEntry, check_overlaps
 from cllmh_node.retention_settings import RetentionConfig
 from cllmh_node.rtsp.address import CameraAddress
+from cllmh_node.week import zone_of
 
 CameraName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 

@@ -1,0 +1,31 @@
+"""`/etc/cllmh/clip_store.yml` on the hub."""
+
+from pathlib import Path
+
+from cllmh_node.config import Field, ServiceConfig
+from cllmh_node.retention_settings import RetentionConfig
+
+
+class ClipStoreConfig(ServiceConfig):
+    """Where the hub keeps clips, and for how long."""
+
+    clips_dir: Path = Path("/srv/cctv/clips")
+    """The store, a recordings folder; a camera in it is called `<site>.<camera>`."""
+
+    state_dir: Path = Path("/var/lib/cllmh-clips")
+    """Directory of the index of what is kept."""
+
+    retention: RetentionConfig = RetentionConfig()
+    """When to delete which clips; `cameras` has names such as `site-a.gate`."""
+
+    incoming_max_age_s: float = Field(default=7 * 86400.0, ge=3600)
+    """What was sent and never verified is deleted when nothing has come to it for so long, in seconds."""
+
+    @property
+    def index(self) -> Path:
+        """The SQLite index of the clips that are kept."""
+        return self.state_dir / "index.db"
+
+    def incoming_dir(self, site: str) -> Path:
+        """Return where what a site sends lies until it is verified; the only folder its node can reach."""
+        return self.clips_dir / ".incoming" / site

@@ -168,6 +168,7 @@ def test_no_key_and_no_secret_is_in_an_argument_or_left_on_the_disk(tmp_path: Pa
     assert not config.exists()
 
 
+@needs_rclone
 def test_a_hub_without_room_is_a_sentence(site: Recordings, hub: ClipHub) -> None:
     (hub.store / MARKER).unlink()
     result = archive(node(site, hub=hub.destination()))

@@ -306,6 +306,7 @@ def _forget(index: Path, paths: list[str]) -> None:
         location = f"{index.absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(location, uri=True, timeout=30)) as connection:
             connection.execute("PRAGMA synchronous = NORMAL")  # a row that comes back is found to have no file
+            connection.execute("PRAGMA secure_delete = OFF")  # Debian's SQLite writes zeros over rows otherwise
             for first in range(0, len(paths), _BATCH):
                 batch = json.dumps(paths[first : first + _BATCH])
                 with connection:

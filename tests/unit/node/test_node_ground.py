@@ -52,6 +52,8 @@ def test_the_smallest_configuration_has_a_default_for_everything_else(tmp_path: 
             "  - {name: yard, host: h, path: /, port: 0}",
             "cameras[1].port: 0: input should be greater than or equal to 1",
         ),
+        ("  - {name: yard, host: h, path: /, channel: yes}", "cameras[1].channel: True: yes and no are no numbers"),
+        ("reserve_bytes: true", "reserve_bytes: True: yes and no are no numbers, a number is wanted"),
         ("  - {name: yard, path: /}", "cameras[1].host: is missing"),
         ("  - {name: ../etc, host: h, path: /}", "cameras[1].name: '../etc': string should match pattern"),
         ("  - {name: gate, host: h, path: /}", "cameras: each name can be used once only, given more often: gate"),

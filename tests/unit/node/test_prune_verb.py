@@ -75,6 +75,8 @@ def test_a_disk_that_is_not_mounted_is_refused(recordings: Recordings, capsys: p
         ({"classes": {"pinned": {}}}, r"retention\.classes\.pinned.*'continuous', 'motion' or 'object'"),
         ({"cameras": {"gate": {"max_age_s": 5}}}, r"cameras\.gate\.max_age_s must not be less than min_age_s"),
         ({"classes": {"motion": {"min_age_s": 5}}}, r"retention\.classes\.motion\.min_age_s: unknown key"),
+        ({"max_bytes": True}, r"retention\.max_bytes: True: yes and no are no numbers"),
+        ({"cameras": {"gate": {"max_used_percent": True}}}, r"gate\.max_used_percent: True: yes and no are no numbers"),
     ],
 )
 def test_rules_that_cannot_be_are_refused_by_their_place(

@@ -7,10 +7,11 @@ import difflib
 import re
 import stat
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 _SECRET_KEY = re.compile(r"(password|passphrase|secret|token)(?!_file)", re.IGNORECASE)
@@ -25,6 +26,14 @@ class StrictModel(BaseModel):
     """Base of every part of a configuration file: unknown keys are refused, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_no_answers(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse yes and no for a number: pydantic takes them for 1 and 0, and a quota of 1 byte deletes everything."""
+        if isinstance(value, bool) and _is_number(cls.model_fields[info.field_name or ""].annotation):
+            raise ValueError("yes and no are no numbers, a number is wanted")
+        return value
 
 
 class ServiceConfig(StrictModel):
@@ -81,6 +90,14 @@ def read_secret(path: Path) -> str:
     if not secret:
         raise ConfigError(f"{path}: is empty, its first line must be the secret")
     return secret
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether an annotation such as `int | None` takes a number, and neither yes nor no."""
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        kinds = get_args(annotation)
+        return bool not in kinds and any(_is_number(kind) for kind in kinds)
+    return annotation in (int, float)
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:

@@ -104,7 +104,17 @@ def test_the_file_system_may_grow_otherwise_than_the_recordings(recordings: Reco
     assert ledger.growth(SPACE, NOW + 3 * DAY_S).used_bytes_per_day == 100
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"last_id": "x"}', '{"last_id": 1, "since": null, "recorded": 5}'])
+INFINITE = [
+    '{"last_id": Infinity, "last_path": "", "latest_start": 0, "since": null, "recorded": {}, "used": {}}',
+    '{"last_id": 0, "last_path": "", "latest_start": 1e999, "since": 0, "recorded": {}, "used": {}}',
+    '{"last_id": 0, "last_path": "", "latest_start": 0, "since": NaN, "recorded": {}, "used": {}}',
+    '{"last_id": 0, "last_path": "", "latest_start": 0, "since": 0, "recorded": {"1": -Infinity}, "used": {}}',
+]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"last_id": "x"}', '{"last_id": 1, "since": null, "recorded": 5}', *INFINITE]
+)
 def test_a_broken_memory_is_forgotten_and_no_crash(recordings: Recordings, tmp_path: Path, text: str) -> None:
     record(recordings, 48, 1000)
     (tmp_path / "growth.json").write_text(text)

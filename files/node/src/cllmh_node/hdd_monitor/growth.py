@@ -7,6 +7,7 @@ what is left on a disk that is being pruned does not tell how much was written t
 import contextlib
 import json
 import logging
+import math
 import sqlite3
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -182,13 +183,21 @@ def _read(path: Path | None) -> _Counts:
         return _Counts()
     try:
         data = json.loads(path.read_bytes())
-        since = None if data["since"] is None else float(data["since"])
+        since = None if data["since"] is None else _moment(data["since"])
         recorded, used = ({int(hour): int(size) for hour, size in data[name].items()} for name in ("recorded", "used"))
-        newest = (int(data["last_id"]), str(data["last_path"]), float(data["latest_start"]))
+        newest = (int(data["last_id"]), str(data["last_path"]), _moment(data["latest_start"]))
         return _Counts(*newest, since, recorded, used)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         event(logger, "growth_forgotten", level=logging.WARNING, path=path, text=repr(error))
         return _Counts()
+
+
+def _moment(value: Any) -> float:
+    """Return unix seconds; raise ValueError for infinity and what is no number, which JSON in Python knows too."""
+    moment = float(value)
+    if not math.isfinite(moment):
+        raise ValueError(f"{value} is no time")
+    return moment
 
 
 def _write(path: Path | None, counts: _Counts) -> None:

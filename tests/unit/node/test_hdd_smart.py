@@ -121,6 +121,13 @@ def test_below_a_volume_on_two_partitions_are_two_whole_disks(tmp_path: Path) ->
         list(disks_below(os.makedev(9, 9), numbers))
 
 
+def test_a_disk_in_a_folder_of_dev_is_named_as_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "cciss!c0d0" / "cciss!c0d0p1").mkdir(parents=True)
+    (tmp_path / "cciss!c0d0" / "cciss!c0d0p1" / "partition").touch()
+    (tmp_path / "104:1").symlink_to(tmp_path / "cciss!c0d0" / "cciss!c0d0p1")
+    assert list(disks_below(os.makedev(104, 1), tmp_path)) == ["cciss/c0d0"]
+
+
 def test_the_worst_disk_decides() -> None:
     good, bad = DiskHealth(device="/dev/sda", state="ok"), DiskHealth(device="/dev/sdb", state="failing", reason="old")
     together = smart.summed((good, bad), datetime.now(UTC))

@@ -101,7 +101,8 @@ def _disks_below(folder: Path) -> Iterator[str]:
         for slave in below:
             yield from _disks_below(slave.resolve())
     else:
-        yield folder.parent.name if (folder / "partition").exists() else folder.name
+        disk = folder.parent if (folder / "partition").exists() else folder
+        yield disk.name.replace("!", "/")  # /dev/cciss/c0d0 is cciss!c0d0 in sysfs
 
 
 def ask(device: str) -> DiskHealth:

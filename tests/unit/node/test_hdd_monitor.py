@@ -108,6 +108,25 @@ def test_before_the_recorder_ever_ran_there_is_nothing_to_prune(site: Site) -> N
     assert site.client(monitor).get("/clips").get_json() == {"items": []}
 
 
+def test_recordings_without_the_index_that_is_configured_are_a_warning_until_it_is_there(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.recordings.add(5 * HOUR_S)
+    index = site.folder / "wrong.db"
+    monitor = site.monitor(index=str(index), retention={"max_bytes": 0})
+    now = time.time()
+    for minute in range(3):
+        look(monitor, now + 61 * minute)
+    disk = site.reports("disk")[-1]
+    assert (disk["state"], disk["causes"]) == ("warn", ["prune"])
+    assert f"{index}: there is no index of clips although" in disk["problem"]
+    assert [record.message for record in caplog.records].count("prune_failed") == 1
+    assert len(site.recordings.files()) == 1
+    site.recordings.index.rename(index)
+    look(monitor, now + 300)
+    assert (monitor.status.state, site.recordings.files()) == ("ok", set())
+
+
 def test_a_policy_that_cannot_be_met_is_logged_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     site.recordings.add(5 * HOUR_S, "pinned")
     monitor = site.monitor(retention={"max_bytes": 100})

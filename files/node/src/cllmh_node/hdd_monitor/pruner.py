@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from cllmh_node.clips.naming import iso_time
 from cllmh_node.hdd_monitor.config import HddMonitorConfig
 from cllmh_node.hdd_monitor.usage import Usage, Use, by_camera, by_class
 from cllmh_node.log import event
-from cllmh_node.recordings import BusyError, RetentionError
+from cllmh_node.recordings import BusyError, RetentionError, Root
 from cllmh_node.reports import Spool
 from cllmh_node.reports.deleted import report_deleted
 from cllmh_node.retention import Outcome, prune
@@ -24,7 +25,7 @@ class LastPrune:
     """What the last prune that deleted something took."""
 
     at: float
-    """When it ended, unix seconds."""
+    """When it began, unix seconds."""
     freed_bytes: int
     """As the file system said."""
     taken: Usage
@@ -84,10 +85,27 @@ class Pruner:
             return
         self._asked.clear()
         index = self.config.index
-        if index is not None and not index.exists():  # the recorder has never run: there is nothing of ours to delete
+        if index is not None and not index.exists():
+            self._note_missing(index)
             return
         self.state = replace(self.state, running_since=now)
         self.state = self._after(now)
+
+    def _note_missing(self, index: Path) -> None:
+        """Say once that nothing is deleted without the index; where no clip is, the recorder has merely never run."""
+        try:
+            with Root(self.config.recordings_dir, self.config.mount_point) as root:
+                has_clips = next(root.walk(), None) is not None
+        except (RetentionError, OSError):  # a folder that cannot be used is told by the look at it
+            return
+        text = f"{index}: there is no index of clips although {self.config.recordings_dir} has clips: none is deleted"
+        self._note(f"{text}. Is `index` right, and has the recorder started?" if has_clips else None)
+
+    def _note(self, problem: str | None) -> None:
+        """Keep why no room can be made, None when there is no such reason; log it when it is a new one."""
+        if problem is not None and problem != self.state.problem:
+            event(logger, "prune_failed", level=logging.ERROR, text=problem)
+        self.state = replace(self.state, problem=problem)
 
     def _after(self, now: float) -> Pruning:
         """Prune; return how pruning is then. A problem is said once."""
@@ -100,8 +118,7 @@ class Pruner:
         except BusyError:
             return ended
         except (RetentionError, OSError) as error:
-            if str(error) != before.problem:
-                event(logger, "prune_failed", level=logging.ERROR, text=str(error))
+            self._note(str(error))
             return replace(ended, problem=str(error))
         report_deleted(self.spool, outcome)
         problem = None

@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from .rtsp_target import mask_url
+
 STREAMS = ("main", "sub")
 MAX_CHANNEL = 256
 
@@ -23,14 +25,20 @@ KNOWN_VENDORS = ("dahua", "hikvision")
 def stream_path(vendor: str, channel: int, stream: str = "main", template: str | None = None) -> str:
     """Return the path of a channel (1 and up) in a vendor's spelling.
 
-    `generic` takes a template with `{channel}` and, if wanted, `{stream}` (0 main, 1 sub).
+    `generic` takes a template with `{channel}` and, if wanted, `{stream}` (0 main, 1 sub). Raises ValueError.
     """
     if vendor not in _PATHS:
         raise ValueError(f"vendor is {vendor!r}, it must be one of {', '.join(VENDORS)}")
     pattern, names = _PATHS[vendor]
     pattern = template or pattern
     if pattern is None or not pattern.startswith("/"):
-        raise ValueError(f"vendor {vendor} needs a path template that begins with /, not {pattern!r}")
+        raise ValueError(f"vendor {vendor} needs a path template that begins with /, not {mask_url(repr(pattern))}")
+    # Without the channel, every stream would be asked by one path and all would seem to be there.
+    if "{channel}" not in pattern or re.search(r"[{}]", re.sub(r"\{(channel|stream)\}", "", pattern)):
+        shown = mask_url(repr(pattern))
+        raise ValueError(
+            f"path template is {shown}, it must have {{channel}}, may have {{stream}}, and no other braces"
+        )
     if stream not in names:
         raise ValueError(f"stream is {stream!r}, it must be main or sub")
     if not 1 <= channel <= MAX_CHANNEL:

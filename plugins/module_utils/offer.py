@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from .rtp import Received
-from .rtsp_target import RtspError, Target, rtsp_url
+from .rtsp_target import RtspError, Target, mask_url, rtsp_url
 
 CAUSES = ("unreachable", "timeout", "auth", "not_found", "busy", "protocol", "no_video")
 """What can be wrong with a stream."""
@@ -50,13 +50,13 @@ class Offer:
     message: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON, without user and password."""
+        """Return plain data for JSON, without user and password; one that is in the path is masked."""
         asked = self.question
         return {
             "name": asked.name,
             "host": asked.target.host,
             "port": asked.target.port,
-            "path": asked.path,
+            "path": mask_url(asked.path),
             "channel": asked.channel,
             "stream": asked.stream,
             "ok": self.error is None,

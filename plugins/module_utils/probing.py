@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from .offer import Offer, Question
@@ -172,18 +174,28 @@ class Lane:
         if time.monotonic() >= self._until:
             text = f"{where} was not asked within the {self._limits.total_timeout_s:g} s that all may take."
             return question.failed(RtspError("timeout", text))
-        device.greet(client)
-        if device.dead is not None:
-            return question.failed(device.dead)
-        if client.gate.refused:
-            return question.failed(client.not_asked())
         try:
+            device.greet(client)
+            if device.dead is not None:
+                return question.failed(device.dead)
+            if client.gate.refused:
+                return question.failed(client.not_asked())
             offer = ask(client, question, self._limits.receive_s)
         except RtspError as error:
             device.note(question.target, error, self._at_work)
             return question.failed(error)
+        except Exception as error:  # noqa: BLE001  # an answer no parser foresaw must not cost the others
+            client.close()
+            return question.failed(_unforeseen(where, error))
         device.note(question.target, None, self._at_work)
         return offer
+
+
+def _unforeseen(where: str, error: Exception) -> RtspError:
+    """Return the error for a defect of the probe, with its place, but without its text: it may hold a secret."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{type(error).__name__} in {Path(at.filename).name}, line {at.lineno}"
+    return RtspError("protocol", f"{where} gave an answer that the probe failed on ({place}): please report it.")
 
 
 def ask(client: RtspClient, question: Question, receive_s: float = 0.0) -> Offer:

@@ -17,6 +17,7 @@ MAX_PORT = 65_535
 MAX_TIMEOUT_S = 3600
 
 _CREDENTIALS = re.compile(r"(rtsps?://)\S*@", re.IGNORECASE)
+_PASSWORD_IN_PATH = re.compile(r"((?:pass|passwd|password|psw|pwd)=)[^\s&]*", re.IGNORECASE)
 
 
 class RtspError(Exception):
@@ -74,6 +75,10 @@ class Target:
 
     def __post_init__(self) -> None:
         """Refuse what would change the meaning of a request."""
+        if "@" in self.host or "/" in self.host:  # a whole URL, perhaps with a password: it must not be shown
+            raise ValueError(
+                "host has an @ or a /, it must be a name or an address alone, without user, password and path"
+            )
         if not re.fullmatch(r"[\w.:%-]{1,255}", self.host):
             raise ValueError(f"host is {self.host!r}, it must be a name or an address")
         if not 0 < self.port <= MAX_PORT:
@@ -99,7 +104,8 @@ def port_of(given: int | None, tls: Tls | None) -> int:
 def rtsp_url(target: Target, path: str, *, credentials: bool = False) -> str:
     """Return the URL of a path; with `credentials` it holds the percent-encoded password: never show or log it."""
     if not path.startswith("/") or re.search(r"[^\x21-\x7e]", path):
-        raise ValueError(f"path is {path!r}, it must begin with / and have neither spaces nor control characters")
+        shown = mask_url(repr(path))
+        raise ValueError(f"path is {shown}, it must begin with / and have neither spaces nor control characters")
     login = ""
     if credentials and target.username:
         login = f"{quote(target.username, safe='')}:{quote(target.password or '', safe='')}@"
@@ -107,5 +113,8 @@ def rtsp_url(target: Target, path: str, *, credentials: bool = False) -> str:
 
 
 def mask_url(text: str) -> str:
-    """Hide user and password of every RTSP URL in a text, also where an `@` in the password was left as it is."""
-    return _CREDENTIALS.sub(r"\1***@", text)
+    """Hide user and password of every RTSP URL in a text, also where an `@` in the password was left as it is.
+
+    Some cameras want the password in the path (`pwd=...`, also `pass`, `passwd`, `password`, `psw`): it is hidden too.
+    """
+    return _PASSWORD_IN_PATH.sub(r"\1***", _CREDENTIALS.sub(r"\1***@", text))

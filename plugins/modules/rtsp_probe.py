@@ -92,7 +92,8 @@ options:
     default: auto
   path_template:
     description:
-      - Path with C({channel}) and, if wanted, C({stream}) (0 main, 1 sub) in it, for any O(vendor).
+      - Path with C({channel}) and, if wanted, C({stream}) (0 main, 1 sub) in it, for any O(vendor). Other braces, and a
+        path without the channel, are refused.
       - Required for O(vendor=generic).
     type: str
   channels:
@@ -338,6 +339,14 @@ def target_of(given: dict[str, Any], common: dict[str, Any]) -> Target:
     return Target(given["host"], port, given["username"], given["password"], common["timeout_s"], tls)
 
 
+def question_of(camera: dict[str, Any], common: dict[str, Any]) -> Question:
+    """Return what to ask of one of the cameras; raises ValueError that names it."""
+    try:
+        return Question(camera["name"], target_of(camera, common), camera["path"])
+    except ValueError as error:
+        raise ValueError(f"camera {camera['name']}: {error}") from error
+
+
 def ask(params: dict[str, Any]) -> Survey:
     """Ask for the cameras, or for the channels of the DVR; raises ValueError."""
     limits = Limits(params["connections_per_host"], params["total_timeout_s"], params["receive_s"])
@@ -345,9 +354,8 @@ def ask(params: dict[str, Any]) -> Survey:
         names = ("vendor", "channels", "max_channel", "streams")
         wanted = Wanted(**{name: params[name] for name in names}, template=params["path_template"])
         return survey(target_of(params, params), wanted, limits)
-    questions = [Question(camera["name"], target_of(camera, params), camera["path"]) for camera in params["cameras"]]
     devices: Devices = {}
-    offers = ask_all(questions, limits, devices)
+    offers = ask_all([question_of(camera, params) for camera in params["cameras"]], limits, devices)
     return Survey(None, offers, devices)
 
 

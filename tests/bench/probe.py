@@ -103,6 +103,7 @@ def ask(folder: Path, port: int, count: int, hang_s: float) -> tuple[Row, Counte
     """Let `cllmh-node probe` ask, as a user calls it."""
     secret = folder / "password"
     secret.write_text(PASSWORD, encoding="utf-8")
+    secret.chmod(0o600)
     login = ["--username", "admin", "--password-file", str(secret)]
     command = [sys.executable, "-m", "cllmh_node", "probe", "127.0.0.1", "--port", str(port), "--vendor", "dahua"]
     command += ["--channel", f"1-{count}", "--stream", "main", "--timeout", str(hang_s), "--json", *login]

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from cllmh_node.rtsp import probing
 from cllmh_node.rtsp.offer import Offer, Question, table
 from cllmh_node.rtsp.probing import Devices, Limits, ask_all
 from cllmh_node.rtsp.rtp import Received
+from cllmh_node.rtsp.rtsp import RtspClient
 from cllmh_node.rtsp.rtsp_target import Target, Tls
 from cllmh_node.rtsp.survey import Wanted, questions, survey
 from fakes.fake_dvr import AUTH_SCHEMES, PCMA, FakeDvr, Footage, running
@@ -190,6 +192,28 @@ def test_many_devices_at_once_each_with_its_own_trouble(footage: Footage) -> Non
         offers = ask_all(asked, QUICK)
     assert [offer.error for offer in offers] == [None, "auth", "timeout", "unreachable"] * 2
     assert all(offer.message is None or offer.message.endswith(".") for offer in offers)
+
+
+def test_an_answer_that_no_parser_foresaw_costs_its_own_stream_only(
+    footage: Footage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = probing.ask
+
+    def failing(client: RtspClient, question: Question, receive_s: float) -> Offer:
+        offer = real(client, question, receive_s)
+        if question.channel == 2:
+            raise IndexError("rahasia")
+        return offer
+
+    monkeypatch.setattr(probing, "ask", failing)
+    dvr = dvr_of(footage, 4)
+    with running(dvr) as port:
+        offers = ask(port, 4, Limits(connections_per_host=1))
+    assert [offer.error for offer in offers] == [None, "protocol", None, None]
+    said = offers[1].message or ""
+    assert f"127.0.0.1:{port}/cam/realmonitor?channel=2&subtype=0 gave an answer" in said
+    assert "IndexError in test_probing.py, line" in said
+    assert "rahasia" not in said
 
 
 def test_another_password_at_the_same_dvr_is_tried_for_itself(footage: Footage) -> None:

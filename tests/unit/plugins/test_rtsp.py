@@ -191,12 +191,41 @@ def test_paths_by_vendor() -> None:
             stream_path(*wrong)
 
 
+@pytest.mark.parametrize(
+    "template", ["/{foo}", "/live", "/{channel}/{foo}", "/{channel:02}", "/{{channel}}", "/{stream}"]
+)
+def test_a_template_that_would_ask_all_channels_by_one_path_is_refused(template: str) -> None:
+    with pytest.raises(ValueError, match=r"path template is .* it must have \{channel\}, may have \{stream\}"):
+        stream_path("generic", 1, "main", template)
+
+
+def test_a_template_that_is_refused_does_not_show_the_password_in_it() -> None:
+    for template in ("/live?pwd=rahasia", "live?pwd=rahasia&c={channel}"):
+        with pytest.raises(ValueError, match="path template") as caught:
+            stream_path("generic", 1, "main", template)
+        assert "rahasia" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["rtsp://admin:rahasia@127.0.0.1/x", "admin:rahasia@dvr", "//dvr"])
+def test_a_url_given_as_host_is_refused_without_being_shown(host: str) -> None:
+    with pytest.raises(ValueError, match="it must be a name or an address alone") as caught:
+        Target(host)
+    assert host not in str(caught.value)
+    assert "rahasia" not in str(caught.value)
+
+
 def test_a_password_is_encoded_in_a_url_and_masked_in_a_text() -> None:
     target = Target("fe80::1", 554, "admin", PASSWORD)
     url = rtsp_url(target, PATH, credentials=True)
     assert url == f"rtsp://admin:p%40s%3As%2Fw%3Fr%23d%2541%20%C3%A9@[fe80::1]:554{PATH}"
     assert mask_url(f"open {url} failed") == f"open rtsp://***@[fe80::1]:554{PATH} failed"
     assert mask_url("rtsp://admin:a@b/c:d@host/x") == "rtsp://***@host/x"
+    assert mask_url("dvr:554/live?usr=a&PWD=b/c:d&n=1 is gone") == "dvr:554/live?usr=a&PWD=***&n=1 is gone"
+    for key in ("pass", "passwd", "password", "psw", "pwd"):
+        assert mask_url(f"/live?{key}=rahasia") == f"/live?{key}=***"
+    with pytest.raises(ValueError, match="path is") as caught:
+        rtsp_url(target, "/live?pwd=rahasia&n= 1")
+    assert "rahasia" not in str(caught.value)
     assert PASSWORD not in repr(target)
 
 

@@ -131,6 +131,7 @@ def test_it_watches_for_a_second(ansible: Ansible, dvr: FakeDvr) -> None:
         ({"port": 99_999}, "port is 99999, it must be 1 to 65535."),
         ({"vendor": "generic"}, "vendor is generic but all of the following are missing: path_template"),
         ({"vendor": "generic", "path_template": "live"}, "begins with /"),
+        ({"vendor": "generic", "path_template": "/{foo}"}, "path template is '/{foo}', it must have {channel}"),
         ({"host": "a b"}, "host is 'a b'"),
         ({"host": None}, "one of the following is required: cameras, host"),
         ({"tls": True, "ca_file": "/missing.pem"}, "ca_file is /missing.pem, it must be a file of certificates"),
@@ -150,8 +151,18 @@ def test_a_path_with_a_line_break_is_refused_before_anything_is_sent(ansible: An
         cameras = [{"name": "gate", "host": "127.0.0.1", "port": port, "path": "/a\r\nX: y"}]
         answer = ansible(None, cameras=cameras, host=None, username=None)
     assert answer["failed"]
-    assert "path is" in answer["msg"]
+    assert "camera gate: path is" in answer["msg"]
     assert not dvr.requests
+
+
+def test_a_password_in_a_path_is_not_shown(ansible: Ansible, dvr: FakeDvr) -> None:
+    with running(dvr) as port:
+        cameras = [{"name": "gate", "host": "127.0.0.1", "port": port, "path": "/live?pwd=rahasia&channel=1"}]
+        answer = ansible(None, cameras=cameras, host=None, username=None, vendor=None)
+    (row,) = answer["streams"]
+    assert row["path"] == "/live?pwd=***&channel=1"
+    assert row["error"]
+    assert "rahasia" not in json.dumps([row, answer["table"]])
 
 
 def documented_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -210,6 +221,7 @@ def login(folder: Path, password: str = PASSWORD) -> list[str]:
     """Return the verb's arguments for a login."""
     secret = folder / "password"
     secret.write_text(password + "\n", encoding="utf-8")
+    secret.chmod(0o600)
     return ["--username", "admin", "--password-file", str(secret)]
 
 
@@ -257,5 +269,38 @@ def test_the_verb_says_why_it_could_not(tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().err == "127.0.0.1:1 cannot be reached: Connection refused.\n"
     missing = tmp_path / "missing"
     assert main(["probe", "127.0.0.1", "--vendor", "dahua", "--password-file", str(missing)]) == 2
-    assert capsys.readouterr().err == f"{missing}: No such file or directory\n"
+    assert capsys.readouterr().err == f"{missing}: the secret cannot be read: No such file or directory\n"
     assert main(["probe"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "said"),
+    [
+        (b"rahasia\n", 0o644, "mode 0644 lets everybody at the secret, it must be 0600 or 0640"),
+        (b"\nrahasia\n", 0o600, "is empty, its first line must be the secret"),
+        (b"rahasia\xff\n", 0o600, "is not UTF-8, its first line must be the secret"),
+    ],
+)
+def test_the_verb_refuses_a_password_file_that_cannot_be_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, mode: int, said: str
+) -> None:
+    secret = tmp_path / "password"
+    secret.write_bytes(content)
+    secret.chmod(mode)
+    assert main(["probe", "127.0.0.1", "--port", "1", "--username", "admin", "--password-file", str(secret)]) == 2
+    shown = capsys.readouterr()
+    assert shown.err == f"{secret}: {said}\n"
+    assert not shown.out
+
+
+def test_the_verb_names_the_camera_whose_host_is_a_url_and_does_not_show_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "recorder.yml"
+    folders = {"recordings_dir": str(tmp_path / "recordings"), "state_dir": str(tmp_path / "state")}
+    camera = {"name": "gate", "host": "rtsp://admin:rahasia@127.0.0.1", "path": "/live"}
+    config.write_text(yaml.safe_dump({**folders, "cameras": [camera]}), encoding="utf-8")
+    assert main(["probe", "--config", str(config)]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"{config}: camera gate: host has an @ or a /")
+    assert "rahasia" not in shown

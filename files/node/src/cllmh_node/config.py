@@ -77,13 +77,15 @@ def load_config(path: Path, model: type[Model]) -> Model:
 def read_secret(path: Path) -> str:
     """Return the first line of a secrets file.
 
-    Raises ConfigError when it is missing, empty, or readable by everybody.
+    Raises ConfigError when it is missing, empty, not UTF-8, or readable by everybody.
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: the secret cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:  # holds the file's bytes, so it is not chained
+        raise ConfigError(f"{path}: is not UTF-8, its first line must be the secret") from None
     if mode & 0o007:
         raise ConfigError(f"{path}: mode {mode:04o} lets everybody at the secret, it must be 0600 or 0640")
     secret = text.split("\n", 1)[0].rstrip("\r")

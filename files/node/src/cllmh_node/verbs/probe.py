@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from cllmh_node.config import ConfigError
+from cllmh_node.config import ConfigError, read_secret
 from cllmh_node.rtsp.dvr import STREAMS, VENDORS
 from cllmh_node.rtsp.offer import CAUSES, Offer, Question, table
 from cllmh_node.rtsp.probing import Limits, ask_all
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vendor", choices=(AUTO, *VENDORS), default=AUTO, help="spelling of its paths (%(default)s)")
     parser.add_argument("--path-template", help="path with {channel} and {stream}, for --vendor generic")
     parser.add_argument("--username", help="user of the device; without it no login is tried")
-    parser.add_argument("--password-file", type=Path, help="file with the password on its first line")
+    parser.add_argument("--password-file", type=Path, help="file, mode 0600, with the password on its first line")
     parser.add_argument("--tls", action="store_true", help="ask over RTSPS")
     parser.add_argument("--ca-file", help="certificates that are trusted, PEM, instead of the system's")
     parser.add_argument("--insecure", action="store_true", help="take any certificate; most DVRs sign their own")
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 def _of_dvr(args: argparse.Namespace, limits: Limits) -> tuple[Offer, ...]:
     """Ask for the channels of one DVR."""
     tls = Tls(not args.insecure, args.ca_file) if args.tls else None
-    password = _read_password(args.password_file)
+    password = read_secret(args.password_file) if args.password_file else None
     target = Target(args.host, port_of(args.port, tls), args.username, password, args.timeout, tls)
     wanted = Wanted(args.vendor, args.channel, args.max_channel, args.stream or STREAMS, args.path_template)
     return survey(target, wanted, limits).offers
@@ -72,27 +72,14 @@ def _of_dvr(args: argparse.Namespace, limits: Limits) -> tuple[Offer, ...]:
 def _of_config(args: argparse.Namespace, limits: Limits) -> tuple[Offer, ...]:
     """Ask for the main streams of the recorder's cameras."""
     from cllmh_node.config import load_config
-    from cllmh_node.recorder.settings import RecorderConfig
+    from cllmh_node.recorder.settings import CameraSettings, RecorderConfig
 
-    return ask_all(
-        [
-            Question(
-                camera.name,
-                Target(camera.host, camera.port, camera.username, _read_password(camera.password_file), args.timeout),
-                camera.path,
-                camera.channel,
-            )
-            for camera in load_config(args.config, RecorderConfig).cameras
-        ],
-        limits,
-    )
+    def question_of(camera: CameraSettings) -> Question:
+        password = read_secret(camera.password_file) if camera.password_file else None
+        try:
+            target = Target(camera.host, camera.port, camera.username, password, args.timeout)
+            return Question(camera.name, target, camera.path, camera.channel)
+        except ValueError as error:
+            raise ConfigError(f"{args.config}: camera {camera.name}: {error}.") from error
 
-
-def _read_password(file: Path | None) -> str | None:
-    """Return the first line of the password file."""
-    if file is None:
-        return None
-    try:
-        return file.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from error
+    return ask_all([question_of(camera) for camera in load_config(args.config, RecorderConfig).cameras], limits)

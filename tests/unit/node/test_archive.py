@@ -1,13 +1,16 @@
 """Clips reach the hub, are safe only when the hub has verified them, and nothing a node does can take them back."""
 
+import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import pytest
 
 from cllmh_node.archive import destination as destinations
+from cllmh_node.archive import run
 from cllmh_node.archive.claim import Claim
 from cllmh_node.archive.rclone import ArchiveError, rclone_for
 from cllmh_node.archive.run import archive, unsafe_clips
@@ -24,6 +28,7 @@ from cllmh_node.clip_store.keep import Keeper
 from cllmh_node.clip_store.room import make_room, prune_store
 from cllmh_node.clip_store.settings import ClipStoreConfig
 from cllmh_node.clips.index import ClipIndex, read_clips
+from cllmh_node.clips.naming import clip_start
 from cllmh_node.config import ConfigError, load_config
 from cllmh_node.recordings import MARKER, RetentionError
 from fakes.fake_s3 import FakeS3
@@ -93,6 +98,36 @@ def test_what_is_safe_is_not_sent_again(site: Recordings) -> None:
     assert path not in {clip.path for clip in unsafe_clips(node(site))}
 
 
+def test_what_is_to_be_sent_is_found_without_looking_at_the_other_clips(site: Recordings) -> None:
+    with closing(sqlite3.connect(site.index)) as connection:
+        for statement in (run._SELECT_UNSAFE, run._COUNT_UNSAFE):
+            steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", ("motion",))]
+            assert len(steps) == 1
+            assert steps[0].startswith("SEARCH clips USING INDEX clips_to_go (importance=? AND")
+
+
+def test_a_wrong_path_of_the_index_is_an_error_and_makes_none(site: Recordings) -> None:
+    wrong = site.index.with_name("indx.db")
+    with pytest.raises(ArchiveError, match=r"indx\.db: the index of clips cannot be read: No such file"):
+        archive(node(site, index=str(wrong)))
+    assert not wrong.exists()
+
+
+def test_a_lock_that_cannot_be_made_is_a_sentence(site: Recordings) -> None:
+    lock = site.index.parent / "nowhere/archive.lock"
+    with pytest.raises(ArchiveError, match=r"nowhere/archive\.lock: cannot be made or written: No such file"):
+        archive(node(site, lock_file=str(lock)))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_root_does_not_lock_the_service_out(site: Recordings) -> None:
+    config = node(site)
+    os.chown(site.index, 65534, 65534)
+    with pytest.raises(ArchiveError, match="belongs to nobody, who must send its clips: runuser -u nobody"):
+        archive(config)
+    assert not config.lock_file.exists()
+
+
 # --- the hub ---
 
 
@@ -104,7 +139,10 @@ def test_clips_arrive_at_the_hub_and_are_safe(site: Recordings, hub: ClipHub) ->
     assert hub.kept() == on_the_hub(site)
     assert safe_paths(site.index) == site.files()
     rows = {row.path: (row.camera, row.importance) for row in read_clips(hub.config.index)}
-    assert rows == {f"{SITE}.{clip.path}": (f"{SITE}.gate", clip.importance) for clip in read_clips(site.index)}
+    lowered = {
+        clip.path: "object" if clip.importance == "pinned" else clip.importance for clip in read_clips(site.index)
+    }
+    assert rows == {f"{SITE}.{path}": (f"{SITE}.gate", importance) for path, importance in lowered.items()}
     assert not list(hub.incoming.rglob("*.mp4"))
 
 
@@ -279,16 +317,16 @@ def store(tmp_path: Path) -> ClipStoreConfig:
 PATH = "gate/2026-11-22/20261122T030405.678Z.mp4"
 
 
-def claim(content: bytes, path: str = PATH, importance: str = "motion", end: float = 1_795_000_010.0) -> Claim:
-    import hashlib
-
+def claim(content: bytes, path: str = PATH, importance: str = "motion", **changes: Any) -> Claim:
+    start = clip_start(path.rsplit("/", 1)[1]) or 0.0
     return Claim.model_validate(
         {
             "path": path,
             "sha256": hashlib.sha256(content).hexdigest(),
-            "start": end - 10,
-            "end": end,
+            "start": start,
+            "end": start + 10,
             "importance": importance,
+            **changes,
         }
     )
 
@@ -331,6 +369,53 @@ def test_half_a_clip_is_not_kept(store: ClipStoreConfig) -> None:
 def test_one_site_cannot_have_the_clip_of_another(store: ClipStoreConfig) -> None:
     sent(store, b"video")
     assert Keeper(store, "site-b").keep(claim(b"video")).verdict == "missing"
+
+
+@pytest.mark.parametrize(
+    ("path", "times"),
+    [
+        (PATH, {"end": 1e300}),
+        (PATH, {"start": 4e9, "end": 4e9}),
+        (PATH, {"end": 1.0}),
+        ("gate/2099-11-22/20991122T030405.678Z.mp4", {}),
+        ("gate/2026-11-21/20261122T030405.678Z.mp4", {}),
+        ("gate/2026-99-99/20269999T030405.678Z.mp4", {}),
+    ],
+)
+def test_a_node_cannot_say_that_its_clips_are_to_be_kept_for_ever(
+    store: ClipStoreConfig, path: str, times: dict[str, float]
+) -> None:
+    sent(store, b"video", path)
+    assert Keeper(store, SITE).keep(claim(b"video", path, **times)).verdict == "refused"
+    assert list(read_clips(store.index)) == []
+
+
+@pytest.mark.parametrize(("may_pin", "importance"), [(False, "object"), (True, "pinned")])
+def test_a_node_pins_on_the_hub_only_if_the_hub_lets_it(store: ClipStoreConfig, may_pin: bool, importance: str) -> None:
+    sent(store, b"video")
+    Keeper(store.model_copy(update={"may_pin": may_pin}), SITE).keep(claim(b"video", importance="pinned"))
+    assert [row.importance for row in read_clips(store.index)] == [importance]
+
+
+def test_a_claim_for_what_was_never_sent_leaves_nothing_behind(store: ClipStoreConfig) -> None:
+    assert Keeper(store, SITE).keep(claim(b"video")).verdict == "missing"
+    sent(store, b"vid")
+    assert Keeper(store, SITE).keep(claim(b"video")).verdict == "differs"
+    assert {path.name for path in store.clips_dir.iterdir()} == {MARKER, ".incoming"}
+
+
+def test_a_hub_that_dies_while_it_keeps_a_clip_knows_of_every_file(
+    store: ClipStoreConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent(store, b"video")
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "unlink", die)  # the clip is in its place by then
+    with pytest.raises(KeyboardInterrupt):
+        Keeper(store, SITE).keep(claim(b"video"))
+    assert [row.path for row in read_clips(store.index)] == [f"{SITE}.{PATH}"]
 
 
 @pytest.mark.parametrize("link", ["file", "folder"])
@@ -394,9 +479,9 @@ def test_a_hostile_claim_is_refused_with_its_reason(
 def test_the_store_keeps_the_important_longer(store: ClipStoreConfig) -> None:
     keeper = Keeper(store, SITE)
     for number, importance in enumerate(["motion", "continuous", "object"]):
-        path = f"gate/2026-11-22/2026112{number}T030405.678Z.mp4"
+        path = f"gate/2026-11-2{number}/2026112{number}T030405.678Z.mp4"
         sent(store, b"v" * 1000, path)
-        keeper.keep(claim(b"v" * 1000, path, importance, end=1_795_000_010.0 + number))
+        keeper.keep(claim(b"v" * 1000, path, importance))
     quota = store.model_copy(update={"retention": store.retention.model_copy(update={"max_bytes": 1000})})
     prune_store(quota, time.time())
     assert [row.importance for row in read_clips(store.index)] == ["object"]

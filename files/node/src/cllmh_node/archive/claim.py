@@ -14,9 +14,10 @@ MAX_LINE_BYTES = 4096
 MAX_LINES = 1000
 """So many clips at the most are claimed in one go."""
 
-Verdict = Literal["kept", "missing", "differs", "taken"]
+Verdict = Literal["kept", "missing", "differs", "taken", "refused"]
 """What the hub says of a claim: it has this clip and keeps it; nothing was sent; what was sent is not this clip (and is
-deleted, so that it is sent anew); it keeps another clip under this name."""
+deleted, so that it is sent anew); it keeps another clip under this name; the times claimed are not those of a clip with
+this name, or lie in the future."""
 
 
 class Claim(StrictModel):

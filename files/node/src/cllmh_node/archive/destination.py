@@ -65,7 +65,7 @@ class Hub:
         answers = [_read(Answer, line) for line in self._ask("keep", "".join(map(to_line, claims)), _VERIFY_S)]
         for answer in answers:
             # What is missing was not sent, and rclone has said why.
-            if answer.verdict in ("differs", "taken"):
+            if answer.verdict in ("differs", "taken", "refused"):
                 event(logger, "clip_not_kept", level=logging.WARNING, path=answer.path, verdict=answer.verdict)
         return frozenset(answer.path for answer in answers if answer.verdict == "kept")
 

@@ -4,6 +4,7 @@ import fcntl
 import json
 import logging
 import os
+import pwd
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -23,12 +24,12 @@ logger = logging.getLogger(__name__)
 _BUSY_TIMEOUT_S = 10.0
 
 # Where not all can be sent before retention takes it, the most important is the one to save; within a class, retention
-# takes the oldest next.
+# takes the oldest next. Written as in `clips_to_go`, so that this is one stretch of that list, and already sorted.
 _SELECT_UNSAFE = """
 SELECT camera, path, start, "end", bytes, importance, peak_score, labels FROM clips
-WHERE safe_at IS NULL AND importance = ? ORDER BY start
+WHERE importance = ? AND (safe_at IS NULL) = 1 ORDER BY start
 """
-_COUNT_UNSAFE = "SELECT count(*), coalesce(sum(bytes), 0) FROM clips WHERE safe_at IS NULL AND importance = ?"
+_COUNT_UNSAFE = "SELECT count(*), coalesce(sum(bytes), 0) FROM clips WHERE importance = ? AND (safe_at IS NULL) = 1"
 
 
 @dataclass(slots=True)
@@ -63,8 +64,9 @@ class Result:
 def archive(config: ArchiveConfig, go_on: Callable[[], bool] = lambda: True) -> Result:
     """Send and verify clips; `go_on` is asked about once a second whether to.
 
-    Raises ArchiveError when the index cannot be read, or another run is at work.
+    Raises ArchiveError when the index cannot be read, another run is at work, or root would lock the service out.
     """
+    _check_index(config.index)
     result = Result()
     started = time.monotonic()
     with _lock(config.lock_file):
@@ -176,10 +178,29 @@ def _reading(index: Path) -> Iterator[sqlite3.Connection]:
         raise ArchiveError(f"{index}: the index of clips cannot be read: {error}") from error
 
 
+def _check_index(index: Path) -> None:
+    """Raise ArchiveError when there is no index, or when root would leave files that its owner cannot write."""
+    try:
+        owner = index.stat().st_uid
+    except OSError as error:
+        raise ArchiveError(f"{index}: the index of clips cannot be read: {error.strerror}") from error
+    if os.geteuid() == 0 and owner != 0:
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = f"user {owner}"
+        raise ArchiveError(
+            f"{index}: belongs to {name}, who must send its clips: runuser -u {name} -- cllmh-node archive"
+        )
+
+
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Keep other runs out; raise ArchiveError when one is at work."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    """Keep other runs out; raise ArchiveError when one is at work, or the lock cannot be made."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise ArchiveError(f"{path}: cannot be made or written: {error.strerror}") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -1,8 +1,10 @@
 """What a node may do on the hub by ssh: the command that sshd runs for its key, whatever it asked for.
 
-* nothing, or the SFTP subsystem: an SFTP server that has the site's folder of incoming clips as its root;
+* the SFTP subsystem: an SFTP server that has the site's folder of incoming clips as its root;
 * `room`: whether there is room for clips;
 * `keep`: claims on the input, an answer for each on the output.
+
+All else is refused, a shell too.
 """
 
 import os

@@ -18,6 +18,9 @@ class ClipStoreConfig(ServiceConfig):
     retention: RetentionConfig = RetentionConfig()
     """When to delete which clips; `cameras` has names such as `site-a.gate`."""
 
+    may_pin: bool = False
+    """Whether a clip that is `pinned` on its node never goes here either; otherwise it is kept as `object`."""
+
     incoming_max_age_s: float = Field(default=7 * 86400.0, ge=3600)
     """What was sent and never verified is deleted when nothing has come to it for so long, in seconds."""
 

@@ -23,6 +23,7 @@ from cllmh_node.archive.claim import Claim
 from cllmh_node.archive.rclone import ArchiveError, rclone_for
 from cllmh_node.archive.run import archive, unsafe_clips
 from cllmh_node.archive.settings import ArchiveConfig, BucketDestination
+from cllmh_node.clip_store import room
 from cllmh_node.clip_store.door import RefusedError, serve
 from cllmh_node.clip_store.keep import Keeper
 from cllmh_node.clip_store.room import make_room, prune_store
@@ -32,6 +33,7 @@ from cllmh_node.clips.naming import clip_start
 from cllmh_node.config import ConfigError, load_config
 from cllmh_node.recordings import MARKER, RetentionError
 from fakes.fake_s3 import FakeS3
+from unit.mounts import needs_root, tmpfs
 from unit.node.clip_hub import SITE, ClipHub
 from unit.recordings_folder import HOUR_S, Recordings, safe_paths
 
@@ -314,6 +316,27 @@ def store(tmp_path: Path) -> ClipStoreConfig:
     return config
 
 
+def places(store: ClipStoreConfig) -> dict[str, Any]:
+    return {"clips_dir": str(store.clips_dir), "state_dir": str(store.state_dir)}
+
+
+def at_the_door(
+    settings: dict[str, Any], folder: Path, asked: str, said: str = "", env: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Do what sshd does for a node that asks for something."""
+    config = folder / "clip_store.yml"
+    config.write_text(json.dumps(settings))
+    return subprocess.run(
+        [sys.executable, "-m", "cllmh_node", "clip-store", "door", "--config", str(config), "--site", SITE],
+        input=said,
+        env={**os.environ, **(env or {}), "SSH_ORIGINAL_COMMAND": asked},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 PATH = "gate/2026-11-22/20261122T030405.678Z.mp4"
 
 
@@ -461,17 +484,7 @@ def test_the_door_knows_nothing_else(store: ClipStoreConfig, asked: str, said: s
 def test_a_hostile_claim_is_refused_with_its_reason(
     store: ClipStoreConfig, tmp_path: Path, line: str, said: str
 ) -> None:
-    config = tmp_path / "clip_store.yml"
-    config.write_text(json.dumps({"clips_dir": str(store.clips_dir), "state_dir": str(store.state_dir)}))
-    done = subprocess.run(
-        [sys.executable, "-m", "cllmh_node", "clip-store", "door", "--config", str(config), "--site", SITE],
-        input=line,
-        env={**os.environ, "SSH_ORIGINAL_COMMAND": "keep"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = at_the_door(places(store), tmp_path, "keep", line)
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
 
@@ -495,6 +508,100 @@ def test_what_was_never_verified_goes_after_a_week(store: ClipStoreConfig) -> No
     prune_store(store, time.time() + 8 * 86400)
     assert not file.exists()
     assert store.incoming_dir(SITE).exists()
+
+
+def test_on_a_full_disk_what_was_left_unverified_goes_first_but_not_what_is_under_way(
+    store: ClipStoreConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent(store, b"video")
+    Keeper(store, SITE).keep(claim(b"video"))
+    left = sent(store, b"half")
+    monkeypatch.setattr(room, "is_below_floor", lambda *_: True)
+    prune_store(store, time.time() + 5 * 3600)
+    assert left.exists()
+    prune_store(store, time.time() + 7 * 3600)
+    assert not left.exists()
+    assert (store.clips_dir / f"{SITE}.{PATH}").exists()
+
+
+def test_what_a_site_sends_and_leaves_unverified_is_limited(store: ClipStoreConfig) -> None:
+    limited = store.model_copy(update={"incoming_max_bytes": 1_000_000})
+    files: list[Path] = []
+    for day in (1, 2, 3):
+        file = sent(store, b"v" * 400_000, f"gate/2026-11-2{day}/2026112{day}T030405.678Z.mp4")
+        while files and file.stat().st_ctime_ns <= files[-1].stat().st_ctime_ns:
+            file.touch()  # no finer than the kernel's tick
+        files.append(file)
+    other = store.incoming_dir("site-b") / PATH
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"v" * 400_000)
+    prune_store(limited, time.time())
+    assert [file.exists() for file in (*files, other)] == [False, True, True, True]
+
+
+def test_one_file_cannot_be_larger_than_what_a_site_may_send(store: ClipStoreConfig, tmp_path: Path) -> None:
+    rclone = tmp_path / "rclone"
+    rclone.write_text('#!/bin/sh\nfor folder; do :; done\nhead -c 3000000 /dev/zero > "$folder/endless"\n')
+    rclone.chmod(0o755)
+    done = at_the_door(
+        {**places(store), "incoming_max_bytes": 1_000_000, "retention": {"max_used_percent": 100}},
+        tmp_path,
+        "internal-sftp",
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )
+    assert (store.incoming_dir(SITE) / "endless").stat().st_size == 1_000_000, done.stderr
+
+
+@needs_root
+def test_a_store_whose_disk_is_not_mounted_takes_and_deletes_nothing(store: ClipStoreConfig) -> None:
+    mount_point = store.clips_dir
+    config = store.model_copy(update={"mount_point": mount_point})
+    file = sent(store, b"video")
+    assert "no disk is mounted here" in make_room(config).reason
+    for refused in (lambda: Keeper(config, SITE), lambda: prune_store(config, time.time() + 8 * 86400)):
+        with pytest.raises(RetentionError, match="no disk is mounted here"):
+            refused()
+    with pytest.raises(RetentionError, match="no disk is mounted here"):
+        serve(config, SITE, "internal-sftp")
+    assert file.exists()
+    with tmpfs(mount_point):
+        (mount_point / MARKER).touch()
+        assert prune_store(config, time.time()).deleted == ()
+
+
+# --- the store's index ---
+
+
+@pytest.mark.parametrize("loss", ["deleted", "damaged"])
+def test_an_index_that_is_lost_is_built_from_the_files(
+    store: ClipStoreConfig, caplog: pytest.LogCaptureFixture, loss: str
+) -> None:
+    sent(store, b"video")
+    with closing(Keeper(store, SITE)) as keeper:
+        keeper.keep(claim(b"video"))
+    store.index.unlink()
+    if loss == "damaged":
+        store.index.write_bytes(b"no index" * 1000)
+        assert "index of clips cannot be used" in make_room(store).reason
+    prune_store(store, time.time())
+    assert [(row.camera, row.path, row.start) for row in read_clips(store.index)] == [
+        (f"{SITE}.gate", f"{SITE}.{PATH}", claim(b"").start)
+    ]
+    assert ("index_damaged" in caplog.text) == (loss == "damaged")
+    assert make_room(store).has_room
+    gone = store.model_copy(update={"retention": store.retention.model_copy(update={"max_age_s": 3600.0})})
+    prune_store(gone, time.time() + 2 * 86400)
+    assert not (store.clips_dir / f"{SITE}.{PATH}").exists()
+
+
+@pytest.mark.parametrize("asked", ["keep", "room"])
+def test_a_damaged_index_is_a_sentence_at_the_door(store: ClipStoreConfig, tmp_path: Path, asked: str) -> None:
+    store.state_dir.mkdir()
+    store.index.write_bytes(b"no index" * 1000)
+    done = at_the_door(places(store), tmp_path, asked, claim(b"video").model_dump_json())
+    assert "index.db: the index of clips cannot be used" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert '"has_room":true' not in done.stdout
 
 
 def test_an_unmounted_store_takes_nothing(store: ClipStoreConfig) -> None:

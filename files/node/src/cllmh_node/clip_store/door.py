@@ -8,6 +8,7 @@ All else is refused, a shell too.
 """
 
 import os
+import resource
 import sys
 from collections.abc import Iterator
 from typing import TextIO
@@ -18,7 +19,6 @@ from cllmh_node.archive.claim import MAX_LINE_BYTES, MAX_LINES, Claim, to_line
 from cllmh_node.clip_store.keep import Keeper
 from cllmh_node.clip_store.room import make_room
 from cllmh_node.clip_store.settings import ClipStoreConfig
-from cllmh_node.recordings import check_root
 
 _SFTP = ("internal-sftp", "sftp-server")
 """What the command of the SFTP subsystem is called in sshd_config; sshd tells us that as what was asked for."""
@@ -73,7 +73,7 @@ def _read_claims(lines: TextIO) -> Iterator[Claim]:
 
 def _serve_sftp(config: ClipStoreConfig, site: str) -> None:
     """Become an SFTP server that knows nothing but the site's folder, and makes no links."""
-    check_root(config.clips_dir)
+    config.checked_root()
     room = make_room(config)
     if not room.has_room:
         raise RefusedError(room.reason)
@@ -83,4 +83,8 @@ def _serve_sftp(config: ClipStoreConfig, site: str) -> None:
     # What comes over a slow link comes late, and not always in order.
     command += ["--vfs-cache-mode=off", "--vfs-write-wait=30s", "--dir-cache-time=0s", "--", str(folder)]
     env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(config.state_dir)}
+    # One file does not fill the disk before the next look at it. A limit that is lower already stays.
+    limits = [limit for limit in resource.getrlimit(resource.RLIMIT_FSIZE) if limit != resource.RLIM_INFINITY]
+    largest = min([config.incoming_max_bytes, *limits])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     os.execvpe(command[0], command, env)  # noqa: S606

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cllmh_node.archive.claim import Answer, Claim, Verdict
+from cllmh_node.clip_store.books import open_index
 from cllmh_node.clip_store.settings import ClipStoreConfig
-from cllmh_node.clips.index import ClipIndex, ClipRow
+from cllmh_node.clips.index import ClipRow
 from cllmh_node.clips.naming import clip_path, clip_start
-from cllmh_node.recordings import check_root
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -29,11 +29,11 @@ class Keeper:
     """Keeps what one site sends. Raises RetentionError when the store is not there (its disk is not mounted)."""
 
     def __init__(self, config: ClipStoreConfig, site: str) -> None:
-        self._root = check_root(config.clips_dir)
+        self._root = config.checked_root()
         self._incoming = config.incoming_dir(site)
         self._site = site
         self._may_pin = config.may_pin
-        self._index = ClipIndex(config.index)
+        self._index = open_index(config)
 
     def close(self) -> None:
         """Close the index."""

@@ -10,7 +10,7 @@ another, none can take another's rows with it when it ends, and some rows a seco
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,10 @@ Importance = Literal["pinned", "object", "motion", "continuous"]
 
 _BUSY_TIMEOUT_S = 10.0
 
+_INSERT_CLIP = """
+INSERT OR IGNORE INTO clips (camera, path, start, "end", bytes, importance, peak_score, labels)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
 _SELECT_CLIPS = """
 SELECT camera, path, start, "end", bytes, importance, peak_score, labels FROM clips
 WHERE (:cameras IS NULL OR camera IN (SELECT value FROM json_each(:cameras))) AND (:since IS NULL OR "end" > :since)
@@ -135,15 +139,14 @@ class ClipIndex:
 
     def add_clip(self, clip: ClipRow) -> bool:
         """Add a clip; return False when its path is there already."""
-        cursor = self._execute(
-            'INSERT OR IGNORE INTO clips (camera, path, start, "end", bytes, importance, peak_score, labels) '
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(clip.camera, clip.path, clip.start, clip.end, clip.size_bytes),
-                *(clip.importance, clip.peak_score, json.dumps(clip.labels)),
-            ),
-        )
+        cursor = self._execute(_INSERT_CLIP, _values(clip))
         return cursor.rowcount > 0
+
+    def add_clips(self, clips: Iterable[ClipRow]) -> None:
+        """Add clips, all or none; paths that are there already are passed over."""
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(_INSERT_CLIP, map(_values, clips))
 
     def is_empty(self) -> bool:
         """Whether no camera was ever watched with this index."""
@@ -235,6 +238,14 @@ class ClipIndex:
     def _execute(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
         with self._lock:
             return self._connection.execute(statement, values)
+
+
+def _values(clip: ClipRow) -> tuple[Any, ...]:
+    """Return a clip as `_INSERT_CLIP` wants it."""
+    return (
+        *(clip.camera, clip.path, clip.start, clip.end, clip.size_bytes),
+        *(clip.importance, clip.peak_score, json.dumps(clip.labels)),
+    )
 
 
 def read_clips(path: Path, *, cameras: Sequence[str] = (), since: float | None = None) -> Iterator[ClipRow]:

@@ -8,6 +8,7 @@ Examples:
 import argparse
 import os
 import re
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -49,5 +50,8 @@ def run(args: argparse.Namespace) -> int:
         return 0  # what the other pruner does is as good
     except (RefusedError, RetentionError, OSError) as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except sqlite3.Error as error:
+        sys.stderr.write(f"{config.index}: the index of clips cannot be used: {error}\n")
         return 1
     return 0

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cllmh_node.cli import main
 from cllmh_node.config import ConfigError, load_config
 from cllmh_node.hdd_monitor.config import HddMonitorConfig
 from cllmh_node.hdd_monitor.levels import next_state
@@ -257,6 +258,10 @@ def test_metrics_have_what_the_recorder_counts_for_each_camera(site: Site) -> No
     [
         ({"warn_used_percent": 98}, "critical_used_percent must not be less"),
         ({"retention": {"max_age_s": 1}}, "max_age_s must not be less than min_age_s"),
+        ({"recordings_dir": "recordings"}, "recordings_dir: .*: must begin with /"),
+        ({"mount_point": "disk"}, "mount_point: .*: must begin with /"),
+        ({"mount_point": "/elsewhere"}, "is not below mount_point /elsewhere"),
+        ({"listen": "127.0.0.1:99999"}, "listen: '127.0.0.1:99999': the port must be a number from 1 to 65535"),
         ({"retention": {"max_used": 1}}, "retention.max_used: unknown key; did you mean max_used_percent"),
     ],
 )
@@ -265,6 +270,19 @@ def test_a_wrong_configuration_is_explained(site: Site, changes: dict[str, Any],
     path.write_text(yaml.safe_dump({**site.settings, **changes}))
     with pytest.raises(ConfigError, match=message):
         load_config(path, HddMonitorConfig)
+
+
+def test_a_place_that_cannot_be_listened_on_is_named(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    path = site.folder / "hdd_monitor.yml"
+    path.write_text(yaml.safe_dump({**site.settings, "socket": str(site.folder / "gone" / "http.sock")}))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for options in ([], ["--listen", f"127.0.0.1:{port}"], ["--listen", "127.0.0.1:99999"]):
+            assert main(["hdd-monitor", "--config", str(path), *options]) == 2
+            place = options[1] if options else str(site.folder / "gone" / "http.sock")
+            assert f"{place}: cannot be listened on: " in capsys.readouterr().err
 
 
 def test_the_service_answers_on_its_socket_tells_systemd_and_ends_when_told(site: Site) -> None:

@@ -112,6 +112,30 @@ def test_clips_before_the_first_run_is_a_sentence(tmp_path: Path, capsys: pytest
     assert "the recorder has not run with this configuration" in capsys.readouterr().err
 
 
+def test_a_damaged_index_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "index.db").write_bytes(b"garbage" * 1000)
+    for verb in ("clips", "gaps", "coverage"):
+        assert main([verb, "--config", str(config_file(tmp_path))]) == 1
+        assert f"{tmp_path}/state/index.db: cannot be read: file is not a database" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("age", ["99999999999999d", "999999d"])
+def test_an_age_before_all_times_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], age: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["clips", "--config", str(config_file(tmp_path)), "--since", age])
+    assert f"argument --since: '{age}' is before the year 1" in capsys.readouterr().err
+
+
+def test_rules_for_a_camera_that_is_not_recorded_are_pointed_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = "retention: {cameras: {gaet: {max_bytes: 5}, gate: {max_bytes: 5}}}"
+    assert main(["record", "--check", "--config", str(config_file(tmp_path, MINIMAL + rules))]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path}/recorder.yml: retention.cameras.gaet: is no camera here, which are: gate; ")
+
+
 def test_a_camera_that_does_not_exist_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gaps", "--config", str(config_file(tmp_path)), "--camera", "gaet"]) == 2
     assert "which has: gate" in capsys.readouterr().err

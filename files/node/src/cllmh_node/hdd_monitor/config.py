@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from cllmh_node.config import Field, ServiceConfig
 from cllmh_node.retention_settings import RetentionConfig
@@ -63,9 +63,36 @@ class HddMonitorConfig(ServiceConfig):
     retention: RetentionConfig = RetentionConfig()
     """When to delete which recordings."""
 
+    @field_validator("recordings_dir", "mount_point")
+    @classmethod
+    def _is_absolute(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_absolute():
+            raise ValueError("must begin with /")
+        return path
+
+    @field_validator("listen")
+    @classmethod
+    def _is_a_port(cls, listen: str | None) -> str | None:
+        return None if listen is None else check_listen(listen)
+
+    @model_validator(mode="after")
+    def _recordings_are_on_the_mount(self) -> Self:
+        """Refuse a mount that the recordings can never be on."""
+        if self.mount_point is not None and not self.recordings_dir.is_relative_to(self.mount_point):
+            raise ValueError(f"recordings_dir {self.recordings_dir} is not below mount_point {self.mount_point}")
+        return self
+
     @model_validator(mode="after")
     def _thresholds_in_order(self) -> Self:
         """Refuse thresholds that can never be told apart."""
         if self.critical_used_percent < self.warn_used_percent:
             raise ValueError("critical_used_percent must not be less than warn_used_percent")
         return self
+
+
+def check_listen(listen: str) -> str:
+    """Return HOST:PORT as it is; raise ValueError for a port that cannot be, of which the system would make another."""
+    port = listen.rpartition(":")[2]
+    if not (port.isdecimal() and 1 <= int(port[:6]) <= 65535):
+        raise ValueError("the port must be a number from 1 to 65535")
+    return listen

@@ -7,8 +7,9 @@ import threading
 from waitress.server import create_server
 
 from cllmh_node import log, systemd
+from cllmh_node.config import ConfigError
 from cllmh_node.hdd_monitor.app import create_app
-from cllmh_node.hdd_monitor.config import HddMonitorConfig
+from cllmh_node.hdd_monitor.config import HddMonitorConfig, check_listen
 from cllmh_node.hdd_monitor.monitor import Monitor
 
 logger = logging.getLogger(__name__)
@@ -19,18 +20,24 @@ HTTP_THREADS = 4
 def serve(config: HddMonitorConfig, listen: str | None = None) -> None:
     """Run until SIGTERM or SIGINT. `listen` is HOST:PORT instead of what is configured.
 
+    Raises ConfigError when it cannot listen there.
+
     systemd hears that the service is alive from the loop alone: an API that still answers would be no comfort when
     nobody looks at the disk any more. A prune that takes long does not keep the loop.
     """
     listen = listen or config.listen
     monitor = Monitor(config)
     app = create_app(config, monitor)
-    if listen:
-        server = create_server(app, threads=HTTP_THREADS, ident="", listen=listen)
-    else:
-        server = create_server(
-            app, threads=HTTP_THREADS, ident="", unix_socket=str(config.socket), unix_socket_perms="660"
-        )
+    try:
+        if listen:
+            server = create_server(app, threads=HTTP_THREADS, ident="", listen=check_listen(listen))
+        else:
+            server = create_server(
+                app, threads=HTTP_THREADS, ident="", unix_socket=str(config.socket), unix_socket_perms="660"
+            )
+    except (OSError, ValueError) as error:  # ValueError: no such port, or waitress finds no such host
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise ConfigError(f"{listen or config.socket}: cannot be listened on: {why}") from error
     stop = threading.Event()
     loop = threading.Thread(
         target=monitor.run, args=(stop, lambda: systemd.notify("WATCHDOG=1")), name="disk", daemon=True

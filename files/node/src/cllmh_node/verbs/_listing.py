@@ -40,10 +40,12 @@ def add_listing_arguments(parser: argparse.ArgumentParser) -> None:
 def moment(text: str) -> float:
     """Return the unix time that `text` means; raise ArgumentTypeError."""
     ago = _AGO.match(text)
-    if ago:
-        return (datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).timestamp()
     try:
+        if ago:
+            return (datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).timestamp()
         when = datetime.fromisoformat(text)
+    except OverflowError:
+        raise argparse.ArgumentTypeError(f"{text!r} is before the year 1") from None
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither ISO 8601 such as 2026-11-22T03:00:00Z nor an age such as 30min, 12h or 7d"
@@ -75,7 +77,7 @@ def print_rows(read: Callable[[], Iterable[Row]], index: Path, *, as_json: bool)
         else:
             _print_table(list(read()))
         sys.stdout.flush()
-    except sqlite3.OperationalError as error:
+    except sqlite3.Error as error:
         sys.stderr.write(f"{index}: cannot be read: {error} (user id {os.geteuid()})\n")
         return 1
     return 0

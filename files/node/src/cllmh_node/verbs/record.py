@@ -25,11 +25,14 @@ def run(args: argparse.Namespace) -> int:
     from cllmh_node.recorder.startup import prepare
 
     config = load_config(args.config, RecorderConfig)
+    names = [camera.name for camera in config.cameras]
     if args.check:
+        for name in sorted(set(config.retention.cameras).difference(names)):
+            rule = f"{args.config}: retention.cameras.{name}"
+            sys.stderr.write(f"{rule}: is no camera here, which are: {', '.join(names)}; it holds for old clips only\n")
         return 0
     log.setup(language=config.language, level=config.log_level)
     lock = prepare(config)
-    names = [camera.name for camera in config.cameras]
     processes = config.processes or len(os.sched_getaffinity(0))
     plan = Plan(
         config=config.model_dump_json(by_alias=True),

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -45,6 +46,10 @@ __all__ = (
 
 _FAILS_FOR_ALL = (errno.EROFS, errno.EIO)
 _BATCH = 2000
+_INDEX_WAIT_S = 30.0
+"""How long to wait while the recorder writes to the index, in seconds."""
+_LACKS_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+"""What SQLite says, among other causes, on a disk without free blocks or inodes."""
 _MAX_ROUNDS = 5
 """How often to look again when clips could not be deleted or were gone already."""
 
@@ -92,6 +97,8 @@ class Outcome:
     """Files (inodes) that it asks for beyond that."""
     planned: tuple[Deletion, ...] = ()
     """What was to go, in its order."""
+    index_problem: str | None = None
+    """Why the rows of what is gone are still in the index; the next run finds them without files."""
 
     @classmethod
     def promised(cls, plan: Plan) -> Outcome:
@@ -126,7 +133,7 @@ def prune(
         root.lock()
         total = act(root, plan(root, policy, index, now), index, now)
         for _index in range(_MAX_ROUNDS):
-            if not (total.failed or total.missing):
+            if total.index_problem or not (total.failed or total.missing):
                 break
             skip = frozenset(failed for failed, _why in total.failed)
             more = act(root, plan(root, policy, index, now, skip=skip), index, now)
@@ -139,6 +146,7 @@ def prune(
                 more.short_bytes,
                 more.short_files,
                 total.planned + more.planned,
+                more.index_problem,
             )
             if not (more.failed or more.missing):
                 break
@@ -170,10 +178,13 @@ def act(root: Root, plan: Plan, index: Path | None = None, now: float | None = N
     """Delete what `plan` says, in its order; remove folders that became empty and the rows of the index.
 
     The root must be locked. A file that cannot be deleted is reported in the outcome and does not stop the others,
-    unless the file system is read-only or broken.
+    unless the file system is read-only or broken. Nothing is deleted, and RetentionError raised, when the index cannot
+    be written.
     """
     if not root.is_locked:
         raise RetentionError(f"{root.path}: must be locked before anything is deleted")
+    if index is not None and plan.deletions:
+        _check_writable(index)
     today = _date_of(time.time() if now is None else now)
     before = root.space()
     deleted: list[Deletion] = []
@@ -197,14 +208,16 @@ def act(root: Root, plan: Plan, index: Path | None = None, now: float | None = N
         else:
             missing.append(path)
         folders[path.rpartition("/")[0]] = None
+    problem = None
+    if index is not None:
+        problem = _forget(index, [*(deletion.clip.path for deletion in deleted), *missing])
     for folder in folders:
         camera, date = folder.split("/")
         if date < today:  # the recorder may be about to write into today's
-            root.remove_empty(camera, date)
-    if index is not None:
-        _forget(index, [*(deletion.clip.path for deletion in deleted), *missing])
+            with contextlib.suppress(OSError, RetentionError):  # an empty folder does no harm, a lost outcome does
+                root.remove_empty(camera, date)
     gone = (tuple(deleted), tuple(missing), tuple(failed))
-    return Outcome(*gone, before, root.space(), plan.short_bytes, plan.short_files, plan.deletions)
+    return Outcome(*gone, before, root.space(), plan.short_bytes, plan.short_files, plan.deletions, problem)
 
 
 def is_below_floor(space: Space, policy: Policy) -> bool:
@@ -300,11 +313,33 @@ def _free_need(space: Space, limits: Limits) -> _Need:
     return _Need(max(0, lacking_bytes), max(0, lacking_files))
 
 
-def _forget(index: Path, paths: list[str]) -> None:
-    """Delete the rows of clips that are gone. Short transactions: the recorder writes to the same index."""
+def _open_index(index: Path) -> contextlib.closing[sqlite3.Connection]:
+    """Open the index, which exists, for writing."""
+    return contextlib.closing(sqlite3.connect(f"{index.absolute().as_uri()}?mode=rw", uri=True, timeout=_INDEX_WAIT_S))
+
+
+def _check_writable(index: Path) -> None:
+    """Raise RetentionError when no row can be deleted: better no room than files gone that the index still names."""
     try:
-        location = f"{index.absolute().as_uri()}?mode=rw"
-        with contextlib.closing(sqlite3.connect(location, uri=True, timeout=30)) as connection:
+        with _open_index(index) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        # The full disk may be the index's own, with no room for SQLite's side files: then deleting is what helps.
+        is_full = getattr(error, "sqlite_errorcode", 0) & 0xFF in _LACKS_ROOM
+        if not (is_full and os.access(index.parent, os.W_OK)):
+            raise RetentionError(
+                f"{index}: the index of clips cannot be written, nothing is deleted: {error}"
+            ) from error
+
+
+def _forget(index: Path, paths: list[str]) -> str | None:
+    """Delete the rows of clips that are gone; return why it is not possible, None when it was.
+
+    Short transactions: the recorder writes to the same index.
+    """
+    try:
+        with _open_index(index) as connection:
             connection.execute("PRAGMA synchronous = NORMAL")  # a row that comes back is found to have no file
             connection.execute("PRAGMA secure_delete = OFF")  # Debian's SQLite writes zeros over rows otherwise
             for first in range(0, len(paths), _BATCH):
@@ -312,8 +347,8 @@ def _forget(index: Path, paths: list[str]) -> None:
                 with connection:
                     connection.execute("DELETE FROM clips WHERE path IN (SELECT value FROM json_each(?))", (batch,))
     except sqlite3.Error as error:
-        # The files are gone; the next run finds the rows again and deletes them then.
-        raise RetentionError(f"{index}: the rows of deleted clips cannot be removed: {error}") from error
+        return f"{index}: the rows of deleted clips cannot be removed: {error}"
+    return None
 
 
 def _date_of(now: float) -> str:

@@ -83,7 +83,11 @@ class Indexed:
     def __init__(self, index: Path) -> None:
         """Open it; raise RetentionError when it cannot be read."""
         self._connection = open_index_read_only(index)
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        try:
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise RetentionError(f"{index}: the index of clips cannot be read: {error}") from error
         self._is_first = version == 0
 
     def clips(self, scope: Scope, before: float) -> Iterator[Clip]:

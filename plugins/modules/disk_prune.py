@@ -352,6 +352,8 @@ def main() -> None:
     if outcome.failed:
         first, reason = outcome.failed[0]
         module.fail_json(msg=f"{path}: {len(outcome.failed)} clips could not be deleted, {first}: {reason}", **result)
+    if outcome.index_problem:
+        module.fail_json(msg=outcome.index_problem, **result)
     module.exit_json(**result)
 
 

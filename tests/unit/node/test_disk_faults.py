@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import subprocess
+import threading
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +24,7 @@ from cllmh_node.recorder.pipeline import CameraPipeline
 from cllmh_node.recorder.room import LEAST_RESERVE_BYTES, RESERVE_S, RoomMaker
 from cllmh_node.recorder.settings import CameraSettings, RecorderConfig
 from cllmh_node.recorder.startup import prepare
-from cllmh_node.recordings import MARKER, Root, Space
+from cllmh_node.recordings import MARKER, BusyError, Root, Space
 from cllmh_node.retention import Policy
 from cllmh_node.rtsp.frame import EncodedFrame
 from small_disk import SmallDisk, small_disk, why_not
@@ -374,6 +375,51 @@ def test_room_is_made_before_it_is_needed_and_one_pruner_waits_for_another(
         assert (root / old).exists()
     recorder.room.tick()
     assert not (root / old).exists()
+
+
+def test_a_fault_of_a_kind_nobody_thought_of_is_said_once_and_room_is_made_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopping, looks = threading.Event(), 0
+    disk = Disk(tmp_path, needs_marker=False)
+    monkeypatch.setattr(disk, "wait_for_news", lambda _: None)
+    room = RoomMaker(disk, tmp_path, tmp_path / "index.db", POLICY, None, reserve_bytes=0)
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            stopping.set()
+        raise ValueError("of a new kind")
+
+    monkeypatch.setattr(disk, "look", look)
+    with caplog.at_level(logging.INFO):
+        room.run(stopping)
+    assert looks == 3
+    assert [record.message for record in caplog.records] == ["prune_failed"]
+    assert caplog.records[0].cllmh_fields == {"text": "ValueError: of a new kind"}  # type: ignore[attr-defined]
+
+
+def test_a_recorder_that_is_told_to_stop_does_not_wait_for_another_pruner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "recordings"
+    root.mkdir()
+    recorder = Recorder(root, tmp_path)
+    recorder.old_clip(9000, "motion", 100_000)
+    stopping, tries = threading.Event(), 0
+
+    def busy(*_: Any, **__: Any) -> None:
+        nonlocal tries
+        tries += 1
+        stopping.set()
+        raise BusyError("another pruner is at work")
+
+    monkeypatch.setattr("cllmh_node.recorder.room.prune", busy)
+    room = RoomMaker(recorder.disk, root, recorder.index, POLICY, None, reserve_bytes=2 * Space.of(root).free_bytes)
+    recorder.disk.wake()
+    room.run(stopping)
+    assert tries == 1
 
 
 def test_the_reserve_follows_what_the_cameras_send(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

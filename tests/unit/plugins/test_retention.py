@@ -1,12 +1,17 @@
 """Retention as its users see it: what goes, in which order, and what is never touched."""
 
+import errno
 import fcntl
+import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cllmh_node import retention as retention_module
+from cllmh_node import retention_sources
 from cllmh_node.recordings import MARKER, BusyError, RetentionError, Root
 from cllmh_node.retention import Plan, Policy, act, plan, prune
 from unit.plugins.spaces import with_space
@@ -254,6 +259,76 @@ def test_an_index_that_cannot_be_read_stops_everything(recordings: Recordings) -
     with pytest.raises(RetentionError, match="index of clips cannot be read"):
         prune(recordings.root, Policy(max_bytes=0), recordings.index.with_name("nowhere.db"), NOW)
     assert recordings.files() == {path}
+
+
+def test_an_index_that_turns_out_damaged_stops_everything(
+    recordings: Recordings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings.add(5 * DAY_S)
+    other = recordings.index.with_name("other.db")
+    other.write_bytes(b"no database at all" * 100)
+    monkeypatch.setattr(retention_sources, "open_index_read_only", lambda _: sqlite3.connect(other))
+    with pytest.raises(RetentionError, match="index of clips cannot be read: file is not a database"):
+        planned(recordings, Policy(max_bytes=0))
+
+
+def test_nothing_is_deleted_while_the_index_cannot_be_written(
+    recordings: Recordings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention_module, "_INDEX_WAIT_S", 0.0)
+    path = recordings.add(5 * DAY_S)
+    with closing(sqlite3.connect(recordings.index)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(RetentionError, match="cannot be written, nothing is deleted"):
+            prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW)
+    assert recordings.files() == recordings.rows() == {path}
+
+
+def test_a_disk_too_full_for_the_indexs_side_files_is_made_room_on(
+    recordings: Recordings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = recordings.add(5 * DAY_S)
+    connect = sqlite3.connect
+
+    def full(location: str, **more: Any) -> sqlite3.Connection:
+        if "mode=rw" in location and (recordings.root / path).exists():
+            error = sqlite3.OperationalError("unable to open database file")
+            error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+            raise error
+        return connect(location, **more)
+
+    monkeypatch.setattr(sqlite3, "connect", full)
+    outcome = prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW)
+    assert [deletion.clip.path for deletion in outcome.deleted] == [path]
+    assert outcome.index_problem is None
+    monkeypatch.undo()
+    assert recordings.rows() == set()
+
+
+def test_rows_that_cannot_be_deleted_are_told_with_what_was_deleted(recordings: Recordings) -> None:
+    path = recordings.add(5 * DAY_S)
+    with closing(sqlite3.connect(recordings.index)) as connection, connection:
+        connection.execute(
+            "CREATE TRIGGER stuck BEFORE DELETE ON clips BEGIN SELECT RAISE(ABORT, 'database is full'); END"
+        )
+    outcome = prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW)
+    assert [deletion.clip.path for deletion in outcome.deleted] == [path]
+    assert "rows of deleted clips cannot be removed: database is full" in str(outcome.index_problem)
+    assert recordings.rows() == {path}
+
+
+def test_an_empty_folder_that_cannot_be_removed_does_not_lose_what_was_done(
+    recordings: Recordings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = recordings.add(5 * DAY_S)
+
+    def refuse(name: str, **_: Any) -> None:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), name)
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    outcome = prune(recordings.root, Policy(max_bytes=0), recordings.index, NOW)
+    assert [deletion.clip.path for deletion in outcome.deleted] == [path]
+    assert recordings.files() == recordings.rows() == set()
 
 
 def test_rows_the_recorder_has_not_checkpointed_yet_are_seen(recordings: Recordings) -> None:

@@ -121,7 +121,7 @@ class Pruner:
             self._note(str(error))
             return replace(ended, problem=str(error))
         report_deleted(self.spool, outcome)
-        problem = None
+        problem = outcome.index_problem
         if outcome.failed:
             path, text = outcome.failed[0]
             problem = f"{len(outcome.failed)} clips could not be deleted, the first is {path}: {text}"

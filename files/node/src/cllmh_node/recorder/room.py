@@ -70,11 +70,16 @@ class RoomMaker:
         self._problem: str | None = None
         self._is_short = False
         self._vain_until = 0.0
+        self._stopping = threading.Event()
 
     def run(self, stopping: threading.Event) -> None:
         """Look at the disk and make room, until told to stop."""
+        self._stopping = stopping
         while not stopping.is_set():
-            self.tick()
+            try:
+                self.tick()
+            except Exception as error:  # noqa: BLE001  whatever it is, without this thread the disk fills
+                self._failed(f"{type(error).__name__}: {error}", exc_info=True)
             self._disk.wait_for_news(LOOK_EVERY_S)
 
     def tick(self) -> None:
@@ -123,15 +128,13 @@ class RoomMaker:
             try:
                 outcome = prune(self._root, policy, self._index, mount_point=self._mount_point)
             except BusyError:
-                time.sleep(_BUSY_S)
+                if self._stopping.wait(_BUSY_S):
+                    return
                 if _free_bytes(self._root) >= floor_bytes:
                     return
                 continue
             except (RetentionError, OSError) as error:
-                if str(error) != self._problem:
-                    event(logger, "prune_failed", level=logging.ERROR, text=str(error))
-                self._problem = str(error)
-                self._vain_until = time.monotonic() + _VAIN_S
+                self._failed(str(error))
                 return
             self._problem = None
             report_deleted(self._spool, outcome)
@@ -143,6 +146,13 @@ class RoomMaker:
                 event(logger, "disk_short", level=logging.ERROR, short_bytes=lacks_bytes)
             self._is_short = is_short
             return
+
+    def _failed(self, problem: str, *, exc_info: bool = False) -> None:
+        """Say once why no room was made, and try again a little later."""
+        if problem != self._problem:
+            event(logger, "prune_failed", level=logging.ERROR, exc_info=exc_info, text=problem)
+        self._problem = problem
+        self._vain_until = time.monotonic() + _VAIN_S
 
 
 def _free_bytes(path: Path) -> int:

@@ -16,13 +16,17 @@ def report_deleted(spool: Spool | None, outcome: Outcome) -> None:
     """Tell log and hub what was deleted and what could not be; the log alone when there is no spool."""
     deletions = sorted(outcome.deleted, key=lambda deletion: deletion.reason)
     for reason, group in groupby(deletions, key=lambda deletion: deletion.reason):
-        paths = [deletion.clip.path for deletion in group]
-        event(logger, "clips_deleted", count=len(paths), reason=reason, freed_bytes=outcome.freed_bytes)
+        clips = [deletion.clip for deletion in group]
+        paths = [clip.path for clip in clips]
+        size_bytes = sum(clip.size_bytes for clip in clips)
+        event(logger, "clips_deleted", count=len(paths), reason=reason, size_bytes=size_bytes)
         _put_deleted(spool, paths, reason)
     _put_deleted(spool, list(outcome.missing), "missing")
     if outcome.failed:
         path, text = outcome.failed[0]
         event(logger, "clips_not_deleted", level=logging.ERROR, count=len(outcome.failed), path=path, text=text)
+    if outcome.index_problem:
+        event(logger, "prune_failed", level=logging.ERROR, text=outcome.index_problem)
 
 
 def _put_deleted(spool: Spool | None, paths: list[str], reason: str) -> None:

@@ -83,7 +83,7 @@ def _prune(args: argparse.Namespace, path: Path, index: Path | None, policy: Pol
         sys.stdout.write(json.dumps(_as_dict(outcome, check=args.check)) + "\n")
     else:
         _print(outcome, check=args.check)
-    return 1 if outcome.failed else 0
+    return 1 if outcome.failed or outcome.index_problem else 0
 
 
 def _as_dict(outcome: Outcome, *, check: bool) -> dict[str, Any]:
@@ -94,6 +94,7 @@ def _as_dict(outcome: Outcome, *, check: bool) -> dict[str, Any]:
         "deleted": [_line(deletion) for deletion in outcome.deleted],
         "missing": list(outcome.missing),
         "failed": [{"path": path, "reason": reason} for path, reason in outcome.failed],
+        "index_problem": outcome.index_problem,
         "freed_bytes": outcome.freed_bytes,
         "freed_inodes": outcome.freed_inodes,
         "short_bytes": outcome.short_bytes,
@@ -119,6 +120,8 @@ def _print(outcome: Outcome, *, check: bool) -> None:
         sys.stdout.write(f"{verb} {clip.path} {clip.size_bytes} {clip.importance} {deletion.reason}\n")
     for path, reason in outcome.failed:
         sys.stderr.write(f"failed {path}: {reason}\n")
+    if outcome.index_problem:
+        sys.stderr.write(f"{outcome.index_problem}\n")
     sys.stdout.write(f"{verb} {len(outcome.deleted)} clips, {size_bytes} bytes; free: {outcome.after.free_bytes}\n")
     if outcome.short_bytes or outcome.short_files:
         short = f"{outcome.short_bytes} bytes and {outcome.short_files} files"

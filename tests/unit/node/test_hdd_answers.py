@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from cllmh_node.hdd_monitor import pruner
+from cllmh_node.hdd_monitor import listing, pruner
 from cllmh_node.hdd_monitor.mounts import Mount
 from cllmh_node.recordings import MARKER, RetentionError
+from cllmh_node.retention import open_index_read_only
 from unit.hdd_site import Site, look, with_used_percent
 from unit.recordings_folder import CLIP_BYTES, HOUR_S
 
@@ -199,8 +200,44 @@ def test_files_are_chosen_by_camera_and_class(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "used"),
+    [
+        ("/files?camera=gate", "SEARCH clips USING INDEX clips_by_camera (camera=?"),
+        ("/files?importance=object", "SEARCH clips USING INDEX clips_to_go (importance=?"),
+        ("/clips?camera=gate", "SEARCH clips USING INDEX clips_by_camera (camera=?"),
+    ],
+)
+def test_what_is_chosen_is_found_by_the_lists_of_the_index_and_not_by_reading_all(
+    site: Site, monkeypatch: pytest.MonkeyPatch, query: str, used: str
+) -> None:
+    statements: list[str] = []
+
+    def opened(index: Path) -> sqlite3.Connection:
+        connection = open_index_read_only(index)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    monkeypatch.setattr(listing, "open_index_read_only", opened)
+    assert site.client(site.monitor()).get(query).status_code == 200
+    (statement,) = [text for text in statements if "FROM clips" in text and "LIMIT" in text]
+    with closing(sqlite3.connect(site.recordings.index)) as connection:
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    assert steps[0].startswith(used)
+
+
+@pytest.mark.parametrize(
     "query",
-    ["/files?after=x", "/files?after=1-1", "/files?limit=0", "/room", "/room?bytes=-1", "/room?bytes=1&for=fun"],
+    [
+        "/files?after=x",
+        "/files?after=1-1",
+        "/files?limit=0",
+        "/files?importance=zzz",
+        "/files?kamera=gate",
+        "/clips?kamera=gate",
+        "/room",
+        "/room?bytes=-1",
+        "/room?bytes=1&for=fun",
+    ],
 )
 def test_a_wrong_question_is_explained(site: Site, query: str) -> None:
     answer = site.client(site.monitor()).get(query)

@@ -4,30 +4,31 @@ import contextlib
 import json
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from cllmh_node.clips.index import Importance
 from cllmh_node.hdd_monitor.disk import iso
 from cllmh_node.retention import open_index_read_only
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 
+# Only what was asked for is in the statement: an index of the table serves no `:camera IS NULL OR camera = :camera`.
 _CLIPS = """
 SELECT path, camera, start, "end", bytes, importance, peak_score, labels FROM clips
-WHERE (:from IS NULL OR "end" > :from) AND (:to IS NULL OR start < :to) AND (:camera IS NULL OR camera = :camera)
-ORDER BY start DESC LIMIT :limit
+WHERE {asked} ORDER BY start DESC LIMIT :limit
 """
+_CLIPS_ASKED = {"from": '"end" > :from', "to": "start < :to", "camera": "camera = :camera"}
 
 # By what was last seen and not by how many: what is deleted or added meanwhile moves no page.
 _FILES = """
 SELECT id, path, camera, start, "end", bytes, importance, {safe_at} AS safe_at FROM clips
-WHERE (start, id) > (:start, :id) AND (:camera IS NULL OR camera = :camera)
-  AND (:importance IS NULL OR importance = :importance)
-ORDER BY start, id LIMIT :limit
+WHERE (start, id) > (:start, :id) AND {asked} ORDER BY start, id LIMIT :limit
 """
+_FILES_ASKED = {"camera": "camera = :camera", "importance": "importance = :importance"}
 _CURSOR = re.compile(r"^(\d{1,12}\.\d{1,17})-(\d{1,18})$")
 
 
@@ -42,7 +43,8 @@ def clips(index: Path | None, query: Mapping[str, str]) -> dict[str, Any]:
         "camera": query.get("camera"),
         "limit": whole_number("limit", query.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT),
     }
-    return {"items": [_clip(row) for row in _select(index, _CLIPS, wanted)]}
+    _refuse_unknown(query, wanted)
+    return {"items": [_clip(row) for row in _select(index, _CLIPS, _CLIPS_ASKED, wanted)]}
 
 
 def files(index: Path | None, query: Mapping[str, str]) -> dict[str, Any]:
@@ -60,7 +62,11 @@ def files(index: Path | None, query: Mapping[str, str]) -> dict[str, Any]:
         "importance": query.get("importance"),
         "limit": limit + 1,
     }
-    rows = _select(index, _FILES, wanted)
+    _refuse_unknown(query, {"camera", "importance", "limit", "after"})
+    importance = query.get("importance")
+    if importance is not None and importance not in get_args(Importance):
+        raise ValueError(f"importance is {importance[:80]!r}, it must be one of {', '.join(get_args(Importance))}")
+    rows = _select(index, _FILES, _FILES_ASKED, wanted)
     page = rows[:limit]
     following = f"{page[-1]['start']!r}-{page[-1]['id']}" if len(rows) > limit else None
     return {"items": [_file(row) for row in page], "next": following}
@@ -73,15 +79,26 @@ def whole_number(name: str, value: str | None, least: int, most: int) -> int:
     return int(value)
 
 
-def _select(index: Path | None, statement: str, values: Mapping[str, Any]) -> list[sqlite3.Row]:
-    """Return the rows; none while there is no index."""
+def _refuse_unknown(query: Mapping[str, str], known: Collection[str]) -> None:
+    """Raise ValueError for what cannot be asked with: left out, a misspelt filter would answer with all."""
+    for name in query:
+        if name not in known:
+            raise ValueError(f"{name[:80]!r} cannot be asked with, it must be one of {', '.join(sorted(known))}")
+
+
+def _select(
+    index: Path | None, statement: str, filters: Mapping[str, str], values: Mapping[str, Any]
+) -> list[sqlite3.Row]:
+    """Return the rows that pass the filters whose values are given; none while there is no index."""
     if index is None or not index.exists():
         return []
     with contextlib.closing(open_index_read_only(index)) as connection:
         connection.row_factory = sqlite3.Row
         # An index of the first version, before the recorder was upgraded, knows of nothing that is safe.
         has_safe = any(column["name"] == "safe_at" for column in connection.execute("PRAGMA table_info(clips)"))
-        return connection.execute(statement.format(safe_at="safe_at" if has_safe else "NULL"), values).fetchall()
+        asked = " AND ".join(text for name, text in filters.items() if values[name] is not None) or "TRUE"
+        statement = statement.format(asked=asked, safe_at="safe_at" if has_safe else "NULL")
+        return connection.execute(statement, values).fetchall()
 
 
 def _cursor(value: str | None) -> tuple[float, int]:

@@ -46,6 +46,8 @@ __all__ = (
 
 _FAILS_FOR_ALL = (errno.EROFS, errno.EIO)
 _BATCH = 2000
+_FUTURE_S = 86400.0
+"""A clip that is dated this much ahead was recorded while a clock was wrong, in seconds."""
 _INDEX_WAIT_S = 30.0
 """How long to wait while the recorder writes to the index, in seconds."""
 _LACKS_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
@@ -231,7 +233,7 @@ def _plan(source: Source, policy: Policy, space: Space, now: float, skip: frozen
     First what is too old; then quotas and last the room on the disk, in each those about a camera, about a class, and
     about all. So cameras over their quota give before others do.
     """
-    chosen = _Chosen(source, skip | source.open_paths(), now - policy.min_age_s)
+    chosen = _Chosen(source, skip | source.open_paths(), now - policy.min_age_s, now + _FUTURE_S)
     scopes = tuple(policy.scopes())
     for scope, limits in scopes:
         if limits.max_age_s is not None:
@@ -263,12 +265,16 @@ class _Need:
 class _Chosen:
     """The deletions of a plan, by path and in their order."""
 
-    def __init__(self, source: Source, skip: frozenset[str], youngest: float) -> None:
-        """Clips of `source`, but not those in `skip` nor any that ended at `youngest` (unix seconds) or after."""
+    def __init__(self, source: Source, skip: frozenset[str], youngest: float, future: float) -> None:
+        """Clips of `source`, but not those in `skip` nor any that ended at `youngest` (unix seconds) or after.
+
+        Those dated after `future` may go for room, not for age: which of the clocks was wrong is not known.
+        """
         self.deletions: dict[str, Deletion] = {}
         self._source = source
         self._skip = skip
         self._youngest = youngest
+        self._future = future
 
     def take_older(self, scope: Scope, before: float) -> None:
         """Choose all clips of `scope` that ended before `before` (unix seconds)."""
@@ -285,7 +291,7 @@ class _Chosen:
         lacking_files = need.files - len(counted)
         if lacking_bytes > 0 or lacking_files > 0:
             reason = scope.reason(rule)
-            for clip in self._free(scope, self._youngest):
+            for clip in self._free(scope, self._youngest, self._future):
                 self.deletions[clip.path] = Deletion(clip, reason)
                 lacking_bytes -= clip.size_bytes
                 lacking_files -= 1
@@ -293,9 +299,9 @@ class _Chosen:
                     break
         return _Need(max(0, lacking_bytes), max(0, lacking_files))
 
-    def _free(self, scope: Scope, before: float) -> Iterator[Clip]:
+    def _free(self, scope: Scope, before: float, future: float | None = None) -> Iterator[Clip]:
         """Yield the clips that may be chosen and are not yet."""
-        for clip in self._source.clips(scope, before):
+        for clip in self._source.clips(scope, before, future):
             if clip.path not in self.deletions and clip.path not in self._skip:
                 yield clip
 

@@ -29,8 +29,11 @@ WHERE (:camera IS NULL OR camera = :camera) AND (:importance IS NULL OR importan
 class Source(Protocol):
     """Where clips are looked up."""
 
-    def clips(self, scope: Scope, before: float) -> Iterator[Clip]:
-        """Yield deletable clips that ended before `before`: the lesser class, in it what is safe, in it the oldest."""
+    def clips(self, scope: Scope, before: float, future: float | None = None) -> Iterator[Clip]:
+        """Yield deletable clips that ended before `before`: the lesser class, in it what is safe, in it the oldest.
+
+        Those that are dated after `future` (unix seconds) count as ended, too, if it is given.
+        """
 
     def total_bytes(self, scope: Scope) -> int:
         """Return the size of all clips, those that are never deleted too."""
@@ -50,13 +53,15 @@ class Walked:
         self._root = root
         self._written = now - WRITTEN_S
 
-    def clips(self, scope: Scope, before: float) -> Iterator[Clip]:
-        """Yield them, oldest first."""
+    def clips(self, scope: Scope, before: float, future: float | None = None) -> Iterator[Clip]:  # noqa: ARG002
+        """Yield them, oldest first; none from the future, as it is not known which of them is being written."""
         _refuse_class(scope)
         before = min(before, self._written)
         for clip in self._root.walk(scope.camera):
-            if clip.start >= before:  # oldest first, so none that follows ended before
-                return
+            if clip.start >= before:
+                if _is_in_its_day(clip):  # oldest first, so none that follows ended before
+                    return
+                continue
             if clip.end < before:
                 yield clip
 
@@ -90,19 +95,21 @@ class Indexed:
             raise RetentionError(f"{index}: the index of clips cannot be read: {error}") from error
         self._is_first = version == 0
 
-    def clips(self, scope: Scope, before: float) -> Iterator[Clip]:
-        """Yield them by class, safe or not, and start, each of which is one stretch of a list in the index."""
+    def clips(self, scope: Scope, before: float, future: float | None = None) -> Iterator[Clip]:
+        """Yield them by class, safe or not, and start, each of which is one stretch of a list in the index, or two."""
         columns = 'SELECT path, start, "end", bytes, importance FROM clips'
         unsafe = "1" if self._is_first else "(safe_at IS NULL)"
         camera = "" if scope.camera is None else "camera = :camera AND "
-        query = (
-            f"{columns} WHERE {camera}importance = :importance AND {unsafe} = :unsafe "
-            'AND start < :before AND "end" < :before ORDER BY start'
-        )
+        chosen = f"{columns} WHERE {camera}importance = :importance AND {unsafe} = :unsafe"
+        queries = [f'{chosen} AND start < :before AND "end" < :before ORDER BY start']
+        if future is not None:
+            queries.append(f"{chosen} AND start > :future ORDER BY start")
         for importance in IMPORTANCE_ORDER if scope.importance is None else (scope.importance,):
             for is_unsafe in (0, 1):
-                values = {"camera": scope.camera, "importance": importance, "unsafe": is_unsafe, "before": before}
-                yield from map(Clip._make, self._connection.execute(query, values))
+                values: dict[str, str | float | None] = {"before": before, "future": future}
+                values |= {"camera": scope.camera, "importance": importance, "unsafe": is_unsafe}
+                for query in queries:
+                    yield from map(Clip._make, self._connection.execute(query, values))
 
     def total_bytes(self, scope: Scope) -> int:
         """Sum the totals of cameras and classes."""
@@ -131,6 +138,12 @@ def open_index_read_only(index: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise RetentionError(f"{index}: the index of clips cannot be read: {error}") from error
     return connection
+
+
+def _is_in_its_day(clip: Clip) -> bool:
+    """Whether a clip is in the folder of the day that it is named after."""
+    _camera, date, name = clip.path.split("/")
+    return name.startswith(date.replace("-", ""))
 
 
 def _refuse_class(scope: Scope) -> None:

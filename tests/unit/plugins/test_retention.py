@@ -47,6 +47,24 @@ def test_within_a_class_what_is_safe_elsewhere_goes_before_what_is_not(recording
     assert planned(recordings, Policy(max_bytes=0)) == [*safe, unsafe, safe_object]
 
 
+def test_what_a_wrong_clock_dated_in_the_future_goes_for_room_after_the_rest_but_not_for_its_age(
+    recordings: Recordings,
+) -> None:
+    later, sooner = recordings.add(-3000 * DAY_S), recordings.add(-3 * DAY_S)
+    old = recordings.add(2 * HOUR_S)
+    recordings.add(-2 * HOUR_S)
+    assert planned(recordings, Policy(max_bytes=0)) == [old, sooner, later]
+    assert planned(recordings, Policy(max_age_s=HOUR_S)) == [old]
+
+
+def test_without_an_index_a_clip_in_the_folder_of_another_day_does_not_hide_those_after_it(
+    recordings: Recordings,
+) -> None:
+    first, second = recordings.add(9 * DAY_S), recordings.add(2 * DAY_S)
+    (recordings.root / first).rename((recordings.root / first).with_name("20990101T000000.000Z.mp4"))
+    assert planned(recordings, Policy(max_bytes=0), indexed=False) == [second]
+
+
 def test_no_more_goes_than_the_quota_asks_for(recordings: Recordings) -> None:
     paths = [recordings.add(hours * HOUR_S) for hours in (5, 4, 3, 2, 1)]
     assert planned(recordings, Policy(max_bytes=3 * CLIP_BYTES)) == paths[:2]

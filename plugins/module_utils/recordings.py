@@ -43,7 +43,8 @@ _CLIP = re.compile(r"\d{8}T\d{6}\.\d{3}Z\.mp4", re.ASCII)
 _PATH = re.compile(f"([^/]+)/({_DATE.pattern})/({_CLIP.pattern})", re.ASCII)
 
 
-_MAX_NAMES = 2048
+_FIRST_NAMES = 2048
+_MAX_NAMES = 32768
 _MAX_FOLDERS = 256
 
 
@@ -205,19 +206,20 @@ class Root:
     def _clips_in(self, camera: str, date: str) -> Iterator[Clip]:
         """Yield the clips of one day of one camera, oldest first; links and what is not named like a clip are not ours.
 
-        The names are read again for each stretch of them, so that a folder of any size takes the same memory.
+        The names are read again for each stretch of them, so that a folder of any size takes no more memory than one
+        stretch. Each is twice as long as the one before, up to a limit: few are read when few are asked for.
         """
         folder = f"{camera}/{date}"
-        last = ""
+        last, count = "", _FIRST_NAMES
         with contextlib.suppress(*_NOT_OURS), self._open(folder) as handle:
-            while names := _clip_names(handle, last):
+            while names := _clip_names(handle, last, count):
                 for name in names:
                     with contextlib.suppress(FileNotFoundError):
                         found = os.stat(name, dir_fd=handle, follow_symlinks=False)
                         if stat.S_ISREG(found.st_mode):
                             start = _start_of(name)
                             yield Clip(f"{folder}/{name}", start, max(start, found.st_mtime), found.st_size, UNKNOWN)
-                last = names[-1]
+                last, count = names[-1], min(2 * count, _MAX_NAMES)
 
     def _folder(self, camera: str, date: str) -> int:
         """Return an open dated folder; some stay open, as clips that follow each other are often in the same."""
@@ -332,11 +334,11 @@ def _mounts_below(path: Path) -> frozenset[str]:
     return frozenset(point for point in points if point.startswith(f"{path}/"))
 
 
-def _clip_names(handle: int, after: str) -> list[str]:
-    """Return the first names of clips that come after a name, sorted, at most `_MAX_NAMES`."""
+def _clip_names(handle: int, after: str, count: int) -> list[str]:
+    """Return the first names of clips that come after a name, sorted, at most `count`."""
     with os.scandir(handle) as entries:
         names = (entry.name for entry in entries if entry.name > after and _CLIP.fullmatch(entry.name))
-        return heapq.nsmallest(_MAX_NAMES, names)
+        return heapq.nsmallest(count, names)
 
 
 def _start_of(name: str) -> float:

@@ -119,10 +119,30 @@ def test_a_folder_larger_than_what_is_kept_in_memory_is_read_in_order(
     recordings = Recordings(tmp_path)
     ages = [3, 1, 9, 7, 2, 8, 5, 4, 6]
     paths = {age: recordings.add(HOUR_S + age) for age in ages}
+    monkeypatch.setattr(recordings_module, "_FIRST_NAMES", 1)
     monkeypatch.setattr(recordings_module, "_MAX_NAMES", 2)
     with Root(recordings.root) as root:
         assert [clip.path for clip in root.walk()] == [paths[age] for age in sorted(ages, reverse=True)]
         assert root.total_bytes() == len(ages) * CLIP_BYTES
+
+
+def test_a_large_folder_is_read_a_few_times_and_not_once_for_each_of_its_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings = Recordings(tmp_path)
+    for age in range(100):
+        recordings.add(HOUR_S + age)
+    monkeypatch.setattr(recordings_module, "_FIRST_NAMES", 1)
+    read, clip_names = [], recordings_module._clip_names
+
+    def counted(*args: Any) -> list[str]:
+        read.append(1)
+        return clip_names(*args)
+
+    monkeypatch.setattr(recordings_module, "_clip_names", counted)
+    with Root(recordings.root) as root:
+        assert len(list(root.walk())) == 100
+    assert len(read) == 8  # 1 + 2 + 4 + ... + 64 names, and that there are no more
 
 
 def test_an_index_of_the_first_version_gives_the_same_plan(tmp_path: Path) -> None:

@@ -74,12 +74,14 @@ def real_clips() -> list[Stream]:
         clip = MEDIA / f"{name}.mp4"
         gop_s = 2.0
         file = str(encode(name, ["-i", str(clip)], "-r", f"{fps:g}", *x264(fps, gop_s, "-crf", "23")))
+        # What leads in is the clip's own beginning, encoded otherwise: frames are told from each other by their bytes.
+        begin = ["-t", "4", "-i", str(clip)]
+        still = str(encode(f"{name}-lead", begin, "-r", f"{fps:g}", *x264(fps, gop_s, "-crf", "22")))
         lead_s = 48.0
-        lead = [file, 12, round(4 * fps)]
         marked = truth[f"{name}.mp4"]
         events = [(begin + lead_s, end + lead_s) for begin, end in marked["present"]]
         ends_s = lead_s + float(marked["duration"])
-        plan = [lead, [file, 1], [file, 1000, round(4 * fps)]]
+        plan: list[list[object]] = [[still, 12], [file, 1], [still, 1000]]
         streams.append(Stream(name, "real", plan, fps, 768, 432, gop_s, events, ends_s))
     return streams
 

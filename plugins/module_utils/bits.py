@@ -12,6 +12,8 @@ from dataclasses import dataclass
 MAX_SIDE_PX = 16_384
 MAX_FPS = 1000.0
 
+_EXTENDED_SAR = 255
+
 
 class SpsError(ValueError):
     """The bytes are not a parameter set that can be right."""
@@ -60,6 +62,28 @@ class Bits:
         """A signed Exp-Golomb number."""
         code = self.ue()
         return (code + 1) // 2 if code % 2 else -(code // 2)
+
+
+def read_cropping(bits: Bits, chroma: int) -> tuple[int, int]:
+    """Return by how many pixels the decoded picture is wider and higher than the one to be shown; 0 when it is not."""
+    if not bits.u(1):
+        return 0, 0
+    left, right, top, bottom = bits.ue(), bits.ue(), bits.ue(), bits.ue()
+    return (left + right) * (2 if chroma in (1, 2) else 1), (top + bottom) * (2 if chroma == 1 else 1)
+
+
+def skip_to_chroma_end(bits: Bits) -> None:
+    """Skip the beginning of the usability information (VUI), alike in H.264 (E.1.1) and H.265 (E.2.1)."""
+    if bits.u(1) and bits.u(8) == _EXTENDED_SAR:
+        bits.u(32)
+    if bits.u(1):
+        bits.u(1)  # overscan
+    if bits.u(1):
+        bits.u(4)  # video format, range
+        if bits.u(1):
+            bits.u(24)  # colour description
+    if bits.u(1):
+        bits.ue(), bits.ue()  # chroma sample location
 
 
 def rate(units: int, scale: int) -> float | None:

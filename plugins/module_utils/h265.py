@@ -8,9 +8,8 @@ Python's standard library only.
 
 from __future__ import annotations
 
-from .bits import Bits, Picture, SpsError, rate
+from .bits import Bits, Picture, SpsError, rate, read_cropping, skip_to_chroma_end
 
-_EXTENDED_SAR = 255
 _MAX_REFERENCE_SETS = 64
 _MAX_REFERENCES = 16
 
@@ -41,15 +40,12 @@ def read_h265_sps(bits: Bits) -> Picture:
     if chroma == 3:
         bits.u(1)
     width, height = bits.ue(), bits.ue()
-    if bits.u(1):
-        left, right, top, bottom = bits.ue(), bits.ue(), bits.ue(), bits.ue()
-        width -= (left + right) * (2 if chroma in (1, 2) else 1)
-        height -= (top + bottom) * (2 if chroma == 1 else 1)
+    wider, higher = read_cropping(bits, chroma)
     try:
         fps = _fps(bits, sub_layers)
     except SpsError:
         fps = None  # cut short after the size, or more than is read here: the size still holds
-    return Picture(width, height, fps)
+    return Picture(width - wider, height - higher, fps)
 
 
 def _skip_profile(bits: Bits, sub_layers: int) -> None:
@@ -119,16 +115,7 @@ def _skip_reference_sets(bits: Bits) -> None:
 
 
 def _vui_fps(bits: Bits) -> float | None:
-    if bits.u(1) and bits.u(8) == _EXTENDED_SAR:
-        bits.u(32)
-    if bits.u(1):
-        bits.u(1)  # overscan
-    if bits.u(1):
-        bits.u(4)  # video format, range
-        if bits.u(1):
-            bits.u(24)  # colour description
-    if bits.u(1):
-        bits.ue(), bits.ue()  # chroma sample location
+    skip_to_chroma_end(bits)
     bits.u(3)
     if bits.u(1):
         for _index in range(4):

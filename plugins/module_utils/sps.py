@@ -9,7 +9,7 @@ Python's standard library only.
 
 from __future__ import annotations
 
-from .bits import MAX_FPS, Bits, Picture, SpsError, rate
+from .bits import MAX_FPS, Bits, Picture, SpsError, rate, read_cropping, skip_to_chroma_end
 from .h265 import read_h265_sps, read_h265_vps
 
 __all__ = ["MAX_FPS", "MAX_SPS_BYTES", "Picture", "SpsError", "read_sps", "read_vps"]
@@ -18,7 +18,6 @@ MAX_SPS_BYTES = 4096
 
 # Profiles whose SPS carries the chroma format and scaling lists (H.264 7.3.2.1.1).
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
-_EXTENDED_SAR = 255
 
 
 def read_sps(codec: str, nal: bytes) -> Picture:
@@ -67,11 +66,8 @@ def _read_h264(bits: Bits) -> Picture:
         bits.u(1)
     height = rows * 16 * (2 - frames_only)
     bits.u(1)
-    if bits.u(1):
-        left, right, top, bottom = bits.ue(), bits.ue(), bits.ue(), bits.ue()
-        width -= (left + right) * (2 if chroma in (1, 2) else 1)
-        height -= (top + bottom) * (2 if chroma == 1 else 1) * (2 - frames_only)
-    return Picture(width, height, _h264_fps(bits) if bits.u(1) else None)
+    wider, higher = read_cropping(bits, chroma)
+    return Picture(width - wider, height - higher * (2 - frames_only), _h264_fps(bits) if bits.u(1) else None)
 
 
 def _skip_scaling_list(bits: Bits, size: int) -> None:
@@ -100,17 +96,7 @@ def _skip_order_count(bits: Bits) -> None:
 def _h264_fps(bits: Bits) -> float | None:
     """Read the video usability information up to its timing; frames/s, or None."""
     try:
-        if bits.u(1) and bits.u(8) == _EXTENDED_SAR:
-            bits.u(32)
-        if bits.u(1):
-            bits.u(1)  # overscan
-        if bits.u(1):
-            bits.u(4)  # video format, range
-            if bits.u(1):
-                bits.u(24)  # colour description
-        if bits.u(1):
-            bits.ue()  # chroma sample location
-            bits.ue()
+        skip_to_chroma_end(bits)
         if not bits.u(1):
             return None
         units, scale = bits.u(32), bits.u(32)

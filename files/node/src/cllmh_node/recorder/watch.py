@@ -180,7 +180,6 @@ class MotionWatch:
         if is_surge:
             look = self._search(ring, look, frame.at)
         elif self._suspicion is not None:
-            self._decoder.restart()
             look = self._pursue(self._suspicion, self._latest(ring), frame.at)
         self._gauge.end_gop(is_quiet=look.sight is Sight.CLEAR and not is_recording)
         return look
@@ -190,11 +189,11 @@ class MotionWatch:
         frames = ring.last_gops(2)
         if len(frames) > MOST_FRAMES:
             frames = ring.last_gops(1)
+        self._decoder.restart()
         return self._decoder.sequence(frames, every_s=SEEN_S)
 
     def _search(self, ring: PacketRing, look: Look, at: float) -> Look:
         """Look for somebody who came and went between two keyframes; without one, return `look`."""
-        self._decoder.restart()
         pictures = list(self._latest(ring))
         self._decoder.restart()
         for picture in pictures:

@@ -53,7 +53,7 @@ class Walked:
         self._root = root
         self._written = now - WRITTEN_S
 
-    def clips(self, scope: Scope, before: float, future: float | None = None) -> Iterator[Clip]:  # noqa: ARG002
+    def clips(self, scope: Scope, before: float, future: float | None = None) -> Iterator[Clip]:  # noqa: ARG002  as in Source
         """Yield them, oldest first; none from the future, as it is not known which of them is being written."""
         _refuse_class(scope)
         before = min(before, self._written)

@@ -87,4 +87,4 @@ def _serve_sftp(config: ClipStoreConfig, site: str) -> None:
     limits = [limit for limit in resource.getrlimit(resource.RLIMIT_FSIZE) if limit != resource.RLIM_INFINITY]
     largest = min([config.incoming_max_bytes, *limits])
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-    os.execvpe(command[0], command, env)  # noqa: S606
+    os.execvpe(command[0], command, env)  # noqa: S606  no shell is wanted

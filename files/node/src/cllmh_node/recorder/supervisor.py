@@ -185,7 +185,7 @@ def main() -> int:
     if supervisor.is_index_damaged:
         os.close(lock)  # or it would keep ourselves out
         os.close(plan_file)
-        os.execv(plan.command[0], plan.command)  # noqa: S606
+        os.execv(plan.command[0], plan.command)  # noqa: S606  no shell is wanted
     return code
 
 

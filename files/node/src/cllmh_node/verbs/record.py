@@ -48,4 +48,4 @@ def run(args: argparse.Namespace) -> int:
 
 def _become_supervisor() -> NoReturn:
     """Go on as the supervisor, in this process: reading the configuration took 27 MB that it does not need."""
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "cllmh_node.recorder.supervisor"])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "cllmh_node.recorder.supervisor"])  # noqa: S606  no shell is wanted

@@ -110,6 +110,16 @@ def test_motion_in_the_post_roll_goes_into_the_same_clip(recorder: Recorder, tmp
     assert clips[0].end - BEGINS_AT >= 28 + 5
 
 
+def test_who_cuts_the_cable_on_coming_is_recorded(recorder: Recorder, tmp_path: Path) -> None:
+    recorder.watch(scene(tmp_path, 20.1, Walk(19.8, 22)))
+    assert recorder.pipeline.status.state is CameraState.SUSPICIOUS
+    recorder.pipeline.lost(CameraError("camera_lost", "it ended the session"))
+    (clip,) = recorder.clips
+    assert clip.start - BEGINS_AT <= 20 - 5
+    assert clip.end - BEGINS_AT >= 20
+    assert recorder.stop() == [clip]
+
+
 def test_two_visits_are_two_clips_that_do_not_overlap(recorder: Recorder, tmp_path: Path) -> None:
     first, second = recorder.watch(scene(tmp_path, 50, Walk(15, 20), Walk(32, 37))).stop()
     assert first.end <= second.start

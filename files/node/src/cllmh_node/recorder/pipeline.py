@@ -253,6 +253,10 @@ class CameraPipeline:
         self._span.end()
 
     def _end_video(self) -> None:
+        suspects_since = None if self._watch is None else self._watch.suspects_since
+        if suspects_since is not None and self._state is CameraState.SUSPICIOUS:
+            # Nobody can tell any more whether it moves, and who comes may cut the cable.
+            self._book.open(suspects_since - self._settings.pre_roll_s, self._ring, "motion")
         self._book.end(self._line.at(self._latest_at()))
         self._ring.clear()
 

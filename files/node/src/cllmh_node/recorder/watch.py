@@ -153,6 +153,11 @@ class MotionWatch:
         """Frames that were decoded."""
         return self._decoded_before + self._decoder.frames
 
+    @property
+    def suspects_since(self) -> float | None:
+        """When what may move was first seen, as unix seconds (UTC); None while there is nothing to suspect."""
+        return None if self._suspicion is None else self._suspicion.picture.at
+
     def look(self, frame: EncodedFrame, ring: PacketRing, *, is_recording: bool) -> Look:
         """Look at a frame that is already in the ring."""
         if frame.is_keyframe:

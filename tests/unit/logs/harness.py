@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,8 @@ from typing import Any
 import jinja2
 import yaml
 
+SITE_ZONE = "Asia/Jakarta"
+ADDRESSES = {"dvr": "127.0.0.11", "router": "127.0.0.12"}
 ROLE = Path(__file__).parents[3] / "roles" / "syslog_ng"
 START_TIMEOUT_S = 20
 
@@ -41,6 +44,7 @@ def render(variables: dict[str, Any]) -> str:
     environment = jinja2.Environment(  # noqa: S701 - what comes out is a configuration file, not HTML
         loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["to_json"] = json.dumps
     values = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
     values |= yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
     return environment.get_template("etc/syslog-ng/syslog-ng.conf.j2").render(values | variables)
@@ -89,6 +93,8 @@ class Receiver:
     port: int = field(default_factory=free_port)
     status: int = 204
     lines: list[Line] = field(default_factory=list)
+    elasticsearch_status: int = 204
+    documents: list[dict[str, Any]] = field(default_factory=list)
     requests: int = 0
     arrived: threading.Condition = field(default_factory=threading.Condition)
 
@@ -99,8 +105,13 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                receiver.take(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(receiver.status)
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.path == "/logs/elasticsearch":
+                    assert self.headers["Content-Type"] == "application/x-ndjson"
+                    status = receiver.take_documents(body)
+                else:
+                    status = receiver.take(body)
+                self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -122,7 +133,7 @@ class Receiver:
         self._server.server_close()
         self._thread.join()
 
-    def take(self, body: bytes) -> None:
+    def take(self, body: bytes) -> int:
         """Count a request and, when the answer will be 204, keep its lines; invalid JSON raises."""
         streams = json.loads(body)["streams"]
         with self.arrived:
@@ -132,13 +143,32 @@ class Receiver:
                     for at, text, metadata in stream["values"]:
                         self.lines.append(Line(stream["stream"], int(at), text, metadata))
             self.arrived.notify_all()
+            return self.status
+
+    def take_documents(self, body: bytes) -> int:
+        """The same for a request to Elasticsearch's door: one JSON object a line."""
+        assert body.endswith(b"\n"), "the last line ends, too"
+        documents = [json.loads(line) for line in body.decode().removesuffix("\n").split("\n")]
+        with self.arrived:
+            if self.elasticsearch_status == 204:
+                self.documents += documents
+            self.arrived.notify_all()
+            return self.elasticsearch_status
 
     def wait_for(self, count: int, timeout_s: float = 15) -> list[Line]:
-        """Wait until this many lines are here; fail with what is here instead."""
+        """Wait until this many different lines are here; fail with what is here instead."""
+        self._wait(lambda: len({line.metadata["id"] for line in self.lines}), count, "lines", timeout_s)
+        return list(self.lines)
+
+    def wait_for_documents(self, count: int, timeout_s: float = 15) -> list[dict[str, Any]]:
+        """Wait until this many different documents are here; fail with what is here instead."""
+        self._wait(lambda: len({document["id"] for document in self.documents}), count, "documents", timeout_s)
+        return list(self.documents)
+
+    def _wait(self, arrived: Callable[[], int], count: int, what: str, timeout_s: float) -> None:
         with self.arrived:
-            if not self.arrived.wait_for(lambda: len(self.lines) >= count, timeout_s):
-                raise AssertionError(f"{len(self.lines)} of {count} lines came: {[line.text for line in self.lines]}")
-            return list(self.lines)
+            if not self.arrived.wait_for(lambda: arrived() >= count, timeout_s):
+                raise AssertionError(f"{arrived()} of {count} {what} came")
 
     def wait_for_requests(self, count: int, timeout_s: float = 15) -> None:
         """Wait until this many requests were made, whatever the answer."""
@@ -187,7 +217,9 @@ class SyslogNg:
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                socket.create_connection(("127.0.0.1", self.variables["syslog_ng_dvr_port"]), timeout=1).close()
+                for kind in ("dvr", "router"):
+                    port = self.variables[f"syslog_ng_{kind}_port"]
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
                 return
             except OSError:
                 time.sleep(0.05)
@@ -203,3 +235,38 @@ def send(port: int, source: str, payloads: list[bytes], transport: str = "tcp") 
         connection.connect(("127.0.0.1", port))
         for payload in payloads:
             connection.sendall(payload + b"\n" if transport == "tcp" else payload)
+
+
+def configuration(folder: Path, receiver: Receiver) -> dict[str, Any]:
+    """Return the role variables of a node with one DVR and one router, all of it private to this test."""
+    files = folder / "services"
+    for name in ("services", "archive", "buffer", "buffer/elasticsearch", "ledger"):
+        (folder / name).mkdir(exist_ok=True)
+    return {
+        "__syslog_ng_config_version": installed_config_version(),
+        "syslog_ng_site": "site-a",
+        "syslog_ng_host": "node-a",
+        "syslog_ng_timezone": SITE_ZONE,
+        "syslog_ng_journal": False,
+        "syslog_ng_files_dir": str(files),
+        "syslog_ng_archive_dir": str(folder / "archive"),
+        "syslog_ng_buffer_dir": str(folder / "buffer"),
+        "syslog_ng_ledger_dir": str(folder / "ledger"),
+        "syslog_ng_elasticsearch_enabled": False,
+        "syslog_ng_buffer_bytes": 4 * 1024 * 1024,
+        "syslog_ng_buffer_memory_bytes": 1024 * 1024,
+        "syslog_ng_elasticsearch_url": f"https://127.0.0.1:{receiver.port}/logs/elasticsearch",
+        "syslog_ng_elasticsearch_buffer_bytes": 4 * 1024 * 1024,
+        "syslog_ng_hub_url": f"https://127.0.0.1:{receiver.port}/loki/api/v1/push",
+        "syslog_ng_ca_file": str(receiver.certificates / "ca.crt"),
+        "syslog_ng_cert_file": str(receiver.certificates / "host.crt"),
+        "syslog_ng_key_file": str(receiver.certificates / "host.key"),
+        "syslog_ng_listen_address": "127.0.0.1",
+        "syslog_ng_dvr_port": free_port(),
+        "syslog_ng_router_port": free_port(),
+        "syslog_ng_retry_s": 1,
+        "syslog_ng_devices": [
+            {"name": f"{kind}-a", "kind": kind, "address": address} for kind, address in ADDRESSES.items()
+        ],
+        "syslog_ng_dvr_severities_extra": [{"severity": "alert", "pattern": r"pintu terbuka \bpaksa\b"}],
+    }

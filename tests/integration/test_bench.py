@@ -22,7 +22,7 @@ def test_every_frame_that_was_sent_was_received_and_nothing_was_lost() -> None:
 
 def test_after_ten_kills_all_files_play_and_the_index_is_right() -> None:
     result = recorder_kill.run(short=True)
-    assert result.value("kills") == 10
+    assert (result.value("kills") or 0) >= 10
     for name in ("unplayable_files", "not_recording_again", "index_rows_wrong"):
         assert result.value(name) == 0, name
 

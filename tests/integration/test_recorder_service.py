@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -94,6 +95,18 @@ def test_a_process_that_hangs_is_killed_and_replaced(site: Site) -> None:
         wait_for(lambda: site.events("camera_returned", "gate"), 40)
         assert not lives(gate)
     assert "event=shard_stuck" in site.log.read_text()
+    assert [(gap["camera"], gap["cause"]) for gap in site.rows("gaps")] == [("gate", "restart")]
+
+
+def test_the_process_that_makes_the_others_may_die_and_none_of_them_minds(site: Site) -> None:
+    with site.recording() as supervisor:
+        shards = {shard_of(site, name) for name in CAMERAS}
+        (maker,) = {child.pid for child in psutil.Process(supervisor.pid).children(recursive=True)} - shards
+        os.kill(maker, signal.SIGKILL)
+        wait_for(lambda: "event=fork_server_ended" in site.log.read_text(), 10)
+        assert {shard_of(site, name) for name in CAMERAS} == shards
+        os.kill(shard_of(site, "gate"), signal.SIGKILL)
+        wait_for(lambda: site.events("camera_returned", "gate"), 30)
     assert [(gap["camera"], gap["cause"]) for gap in site.rows("gaps")] == [("gate", "restart")]
 
 

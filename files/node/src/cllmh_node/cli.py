@@ -6,7 +6,8 @@ Each verb is one small module in `cllmh_node.verbs`: `motion_test.py` there is t
 * `add_arguments(parser)`,
 * `run(args) -> int`, the exit code.
 
-Verb modules are all imported to build the help, so what is heavy (FFmpeg, OpenCV) is imported inside `run`.
+Only the verb that is named is imported, all of them for the help; what is heavy (FFmpeg, OpenCV) is imported inside
+`run`.
 
 Exit codes: 0 done, 1 the verb could not do its work, 2 wrong usage or configuration, 130 interrupted.
 """
@@ -36,20 +37,25 @@ class Verb(Protocol):
     run: Callable[[argparse.Namespace], int]
 
 
-def find_verbs() -> Iterator[tuple[str, Verb]]:
-    """Yield (verb name, module), sorted by name."""
-    for module in sorted(pkgutil.iter_modules(verbs.__path__), key=lambda found: found.name):
-        if not module.name.startswith("_"):
-            loaded = importlib.import_module(f"{verbs.__name__}.{module.name}")
-            yield module.name.replace("_", "-"), cast(Verb, loaded)
+def verb_names() -> list[str]:
+    """Return the names of all verbs, sorted."""
+    modules = [module.name for module in pkgutil.iter_modules(verbs.__path__)]
+    return sorted(name.replace("_", "-") for name in modules if not name.startswith("_"))
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line, one sub-command a verb."""
+def find_verbs(names: Sequence[str]) -> Iterator[tuple[str, Verb]]:
+    """Yield (verb name, module)."""
+    for name in names:
+        loaded = importlib.import_module(f"{verbs.__name__}.{name.replace('-', '_')}")
+        yield name, cast(Verb, loaded)
+
+
+def build_parser(names: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of the command line with some verbs, one sub-command a verb."""
     parser = argparse.ArgumentParser(prog="cllmh-node", description="What runs on a CLLMH node.")
     parser.add_argument("--version", action="version", version=f"cllmh-node {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for name, verb in find_verbs():
+    for name, verb in find_verbs(names):
         text = (verb.__doc__ or "").strip()
         summary = text.splitlines()[0] if text else ""
         subparser = subparsers.add_parser(
@@ -62,7 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    known = verb_names()
+    args = build_parser([words[0]] if words and words[0] in known else known).parse_args(words)
     try:
         code: int = args.run(args)
     except ConfigError as error:

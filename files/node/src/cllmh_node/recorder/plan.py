@@ -2,13 +2,24 @@
 
 import json
 import os
+import signal
 from dataclasses import asdict, dataclass
 
 INDEX_DAMAGED_CODE = 4
 """Exit code of a shard that cannot use the index any more."""
 
-PLAN_VARIABLE = "CLLMH_RECORDER_PLAN_FD"
-"""Environment variable with the number of the open file that holds the plan."""
+PLAN_VARIABLE = "CLLMH_RECORDER_PLAN"
+"""Environment variable with what the supervisor inherits: the numbers of the open files that hold the plan and the
+lock, the fork server's process id, and the number of the socket to it."""
+
+READY = b"ready"
+"""What the fork server says once it has loaded everything; later, a shard's process id for each number it gets."""
+
+NEWS = signal.SIGUSR1
+"""The signal that goes with it, since the supervisor waits for signals only."""
+
+OURS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, NEWS})
+"""The signals that the supervisor waits for; they are blocked in all processes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,23 @@
 """One of the recorder's processes: the threads of its cameras, and what is written about them.
 
-It lives no longer than its supervisor: the kernel sends SIGTERM when that dies (PR_SET_PDEATHSIG, prctl(2)).
+It is forked by the fork server and lives no longer than its supervisor: the kernel sends SIGTERM when that dies.
 """
 
-import argparse
-import ctypes
 import json
 import logging
-import os
 import signal
 import socket
-import sys
 import threading
 import time
 from types import TracebackType
-from typing import NoReturn
 
 import cv2
 
-from cllmh_node import log
 from cllmh_node.clips.index import ClipIndex
 from cllmh_node.log import event
 from cllmh_node.recorder.housekeeping import Housekeeper
 from cllmh_node.recorder.ledger import Ledger
-from cllmh_node.recorder.plan import INDEX_DAMAGED_CODE, get_plan
+from cllmh_node.recorder.plan import INDEX_DAMAGED_CODE, Plan
 from cllmh_node.recorder.settings import CameraSettings, RecorderConfig
 from cllmh_node.reports import Spool
 
@@ -39,7 +33,6 @@ _LINGER_S = 0.5
 """So long a thread without a clip may take to end; it may be connecting, which cannot be interrupted."""
 
 _TICK_S = 1.0
-_PR_SET_PDEATHSIG = 1
 _STUCK_EXIT_CODE = 3
 
 
@@ -104,15 +97,6 @@ class Shard:
         self._keeper.finish()
 
 
-def die_with(parent: int) -> None:
-    """Have the kernel send SIGTERM when the process `parent` ends; SystemExit when it has ended already."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent:
-        raise SystemExit(0)
-
-
 def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:
     """Log what ended a camera's thread; it is started again."""
     if failure.exc_value is None:
@@ -126,26 +110,8 @@ def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:
     event(logger, "camera_thread_failed", level=logging.ERROR, exc_info=error, camera=camera)
 
 
-def main() -> NoReturn:
-    """Run the shard that the supervisor asks for; the link to it is the standard input."""
-    parser = argparse.ArgumentParser()
-    for name in ("number", "plan", "parent"):
-        parser.add_argument(f"--{name}", type=int, required=True)
-    args = parser.parse_args()
-    # SIGINT is for the supervisor, which gets Ctrl-C too. Blocked before any thread starts, so that all inherit it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    die_with(args.parent)
-    plan = get_plan(args.plan)
-    log.setup(language=plan.language, level=plan.log_level)
-    config = RecorderConfig.model_validate_json(plan.config)
-    names = plan.shards[args.number]
+def run(config: RecorderConfig, plan: Plan, number: int, link: socket.socket) -> int:
+    """Run the shard `number` of a plan in this process, SIGTERM being blocked; `link` leads to the supervisor."""
+    names = plan.shards[number]
     cameras = tuple(camera for camera in config.cameras if camera.name in names)
-    with socket.socket(fileno=os.dup(0)) as link:
-        code = Shard(config, cameras, args.number, len(plan.shards)).run(link)
-    sys.stderr.flush()
-    # Without the interpreter's own end: it would wait for threads that are connecting.
-    os._exit(code)
-
-
-if __name__ == "__main__":
-    main()
+    return Shard(config, cameras, number, len(plan.shards)).run(link)

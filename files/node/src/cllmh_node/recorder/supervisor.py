@@ -16,7 +16,9 @@ from typing import Any
 
 from cllmh_node import log
 from cllmh_node.log import event
-from cllmh_node.recorder.plan import INDEX_DAMAGED_CODE, PLAN_VARIABLE, Plan, get_plan
+from cllmh_node.recorder.fork_server_process import ForkServerProcess
+from cllmh_node.recorder.kinship import adopt_orphans
+from cllmh_node.recorder.plan import INDEX_DAMAGED_CODE, OURS, PLAN_VARIABLE, Plan, get_plan
 from cllmh_node.recorder.shard_process import ShardProcess
 from cllmh_node.systemd import notify, watchdog_interval_s
 
@@ -34,16 +36,15 @@ _NOT_HEARD_YET = {
 """What is said of a camera whose shard has not spoken yet."""
 
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
-_SIGNALS = _STOP_SIGNALS | {signal.SIGCHLD}
 
 
 class Supervisor:
     """Runs the shards of a plan until it is told to stop."""
 
-    def __init__(self, plan: Plan, plan_file: int, lock: int) -> None:
-        """`plan_file` and `lock`: open files that the shards inherit."""
+    def __init__(self, plan: Plan, server: ForkServerProcess) -> None:
         self._status_path = Path(plan.status_path)
-        self._shards = [ShardProcess(number, names, plan_file, lock) for number, names in enumerate(plan.shards)]
+        self._server = server
+        self._shards = [ShardProcess(number, names) for number, names in enumerate(plan.shards)]
         self._is_ready = False
         self.is_index_damaged = False
         """Whether a shard could not use the index any more: then all must stop, and begin anew."""
@@ -55,16 +56,14 @@ class Supervisor:
 
     def run(self) -> int:
         """Record until SIGTERM or SIGINT; return the exit code."""
-        # Blocked, and so waited for below; the shards inherit that.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        adopt_orphans()  # the shards, which the fork server makes
         watchdog_s = watchdog_interval_s() or float("inf")
         next_watchdog = 0.0
-        for shard in self._shards:
-            shard.start()
         cameras = sum(len(shard.cameras) for shard in self._shards)
         event(logger, "recorder_started", cameras=cameras, processes=len(self._shards))
         try:
             while not self._is_told_to_stop(min(_TICK_S, watchdog_s)) and not self.is_index_damaged:
+                self._watch_server()
                 for shard in self._shards:
                     self._watch(shard)
                 now = time.monotonic()
@@ -81,12 +80,13 @@ class Supervisor:
             if not self.is_index_damaged:
                 notify("STOPPING=1")
             self._stop()
+            self._server.end()
         event(logger, "recorder_stopped")
         return 0
 
     def _is_told_to_stop(self, timeout_s: float) -> bool:
-        """Wait for a signal: to stop, or that a shard ended."""
-        found = signal.sigtimedwait(_SIGNALS, timeout_s)
+        """Wait for a signal: to stop, that a child ended, or that shards can be made."""
+        found = signal.sigtimedwait(OURS, timeout_s)
         return found is not None and found.si_signo in _STOP_SIGNALS
 
     def _watch(self, shard: ShardProcess) -> None:
@@ -100,8 +100,15 @@ class Supervisor:
         if code is not None:
             event(logger, "shard_ended", level=logging.ERROR, shard=shard.number, pid=pid, code=code)
             self.is_index_damaged = self.is_index_damaged or code == INDEX_DAMAGED_CODE
-        if shard.pid is None and time.monotonic() >= shard.start_at:
-            shard.start()
+        if shard.is_due and self._server.is_ready:
+            shard.start(self._server)
+
+    def _watch_server(self) -> None:
+        """Start the fork server again when it has ended; the shards do not mind."""
+        pid = self._server.pid
+        code = self._server.watch()
+        if code is not None:
+            event(logger, "fork_server_ended", level=logging.ERROR, pid=pid, code=code)
 
     def _stop(self) -> None:
         """End all shards; those that do not end by themselves are killed."""
@@ -177,10 +184,10 @@ class Supervisor:
 
 def main() -> int:
     """Run the plan that `cllmh-node record` has left in the environment."""
-    plan_file, lock = (int(number) for number in os.environ.pop(PLAN_VARIABLE).split(","))
+    plan_file, lock, pid, link = (int(number) for number in os.environ.pop(PLAN_VARIABLE).split(","))
     plan = get_plan(plan_file)
     log.setup(language=plan.language, level=plan.log_level)
-    supervisor = Supervisor(plan, plan_file, lock)
+    supervisor = Supervisor(plan, ForkServerProcess(plan_file, pid, link))
     code = supervisor.run()
     if supervisor.is_index_damaged:
         os.close(lock)  # or it would keep ourselves out

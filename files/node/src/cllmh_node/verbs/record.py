@@ -5,6 +5,8 @@ Example: cllmh-node record --config /etc/cllmh/recorder.yml
 
 import argparse
 import os
+import signal
+import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -20,7 +22,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the recorder."""
     from cllmh_node import log
     from cllmh_node.config import load_config
-    from cllmh_node.recorder.plan import PLAN_VARIABLE, Plan, put_plan, spread
+    from cllmh_node.recorder.fork_server import serve
+    from cllmh_node.recorder.plan import OURS, PLAN_VARIABLE, Plan, put_plan, spread
     from cllmh_node.recorder.settings import RecorderConfig
     from cllmh_node.recorder.startup import prepare
 
@@ -42,7 +45,17 @@ def run(args: argparse.Namespace) -> int:
         log_level=config.log_level,
         command=(sys.executable, "-P", "-m", "cllmh_node", "record", "--config", str(args.config.absolute())),
     )
-    os.environ[PLAN_VARIABLE] = f"{put_plan(plan)},{lock}"
+    handle = put_plan(plan)
+    signal.pthread_sigmask(signal.SIG_BLOCK, OURS)  # until the supervisor takes them they wait
+    link, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    parent = os.getpid()
+    server = os.fork()
+    if server == 0:  # it has the configuration already, and all that reads it
+        link.close()
+        serve(config, plan, far_end, parent)
+    far_end.close()
+    os.set_inheritable(link.fileno(), True)
+    os.environ[PLAN_VARIABLE] = f"{handle},{lock},{server},{link.detach()}"
     return _become_supervisor()
 
 

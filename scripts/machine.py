@@ -37,6 +37,7 @@ BENCH_PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
     "mmdebstrap": "mmdebstrap",
     "mkfs.ext4": "e2fsprogs",
+    "gcc": "build-essential",
 }
 FILES = {
     "/usr/share/doc/opencv-doc/examples/data/vtest.avi": "opencv-doc",

@@ -96,14 +96,16 @@ class Recorder:
         self.config = folder / "recorder.yml"
         self.log = folder / "recorder.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.env: Mapping[str, str] | None = None
+        """The environment of what is started, where it is another one."""
         document = {"recordings_dir": str(self.recordings), "state_dir": str(folder / "state"), "cameras": cameras}
         self.config.write_text(yaml.safe_dump({**document, **settings}), encoding="utf-8")
 
-    def start(self, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
         """Begin to record."""
         command = [sys.executable, "-m", "cllmh_node", "record", "--config", str(self.config)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.env)
         return self.process
 
     def stop(self) -> float:
@@ -113,10 +115,10 @@ class Recorder:
             end(self.process)
         return time.monotonic() - began
 
-    def rows(self, verb: str) -> list[dict[str, Any]]:
-        """Return what `cllmh-node clips` or `gaps` lists."""
-        command = [sys.executable, "-m", "cllmh_node", verb, "--config", str(self.config), "--json"]
-        listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    def rows(self, verb: str, *options: str) -> list[dict[str, Any]]:
+        """Return what `cllmh-node clips`, `gaps` or `coverage` lists."""
+        command = [sys.executable, "-m", "cllmh_node", verb, "--config", str(self.config), "--json", *options]
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=self.env)
         return [json.loads(line) for line in listed.stdout.splitlines()]
 
     def status(self) -> dict[str, Any]:

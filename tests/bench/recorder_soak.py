@@ -1,19 +1,18 @@
 """Sixteen cameras with faults every few seconds: nothing leaks, and every second of every camera is accounted for.
 
 Faults: a camera restarts (its connections are cut), its picture stalls while the connection stays, its password is
-changed and changed back, its bit rate jumps (it comes back with people walking). The machine's clock is left as it is.
+changed and changed back, its bit rate jumps (it comes back with people walking); and the clock is set forwards and
+backwards under all cameras at once (for the recorder alone, see `stepped_clock`). Unix times here are of that clock.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import math
 import os
 import random
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -23,18 +22,24 @@ from pathlib import Path
 from bench.footage import small
 from bench.harness import Progress, Result, Row, at_most, plain
 from bench.processes import Recorder, Usage, wait_for
+from bench.stepped_clock import SteppedClock, can_be_built
 from cllmh_node.clips.naming import iso_time
 from fakes.fake_dvr import FakeDvr, Footage, running
 
-FULL_S, SHORT_S = 1800.0, 60.0
+FULL_S, SHORT_S = 1800.0, 70.0
 CAMERAS, SHORT_CAMERAS = 16, 4
 FAULT_EVERY_S = 4.0
 LOCKED_OUT_S = 8.0
+ALONE_S = 15.0
+"""So long a camera has no other fault after one."""
+
+STEP_EVERY_S, SHORT_STEP_EVERY_S = 90.0, 20.0
+FORWARDS_S, BACKWARDS_S = (2.0, 20.0), (-6.0, -2.0)
 SETTLING_S = 60.0
 """The rings fill and libraries load: growth is measured after it."""
 
 PASSWORD = "katasandi"
-EXPECTED = {"restart": "camera_lost", "stall": "camera_lost", "auth": "auth_failed"}
+EXPECTED = {"restart": "camera_lost", "stall": "camera_lost", "auth": "auth_failed", "step": "clock"}
 FAULTS = ("restart", "stall", "auth", "bit_rate")
 
 
@@ -50,6 +55,11 @@ class Dvr:
     moving: Footage
     faults: list[tuple[float, str]] = field(default_factory=list)
     locked_until: float = 0.0
+    """Monotonic time, in seconds."""
+
+    disturbed_at: float = -math.inf
+    """Monotonic time of the latest fault or step of the clock, in seconds."""
+
     is_moving: bool = False
 
     def cut(self) -> None:
@@ -64,15 +74,16 @@ class Dvr:
             if session.task is not None:
                 session.task.get_loop().call_soon_threadsafe(session.task.cancel)
 
-    def fault(self, kind: str) -> None:
-        """Do something to it."""
-        self.faults.append((time.time(), kind))
+    def fault(self, kind: str, at: float) -> None:
+        """Do something to it; `at`: unix time."""
+        self.faults.append((at, kind))
+        self.disturbed_at = time.monotonic()
         if kind == "stall":
             self.stall()
             return
         if kind == "auth":
             self.dvr.password = "another"
-            self.locked_until = time.time() + LOCKED_OUT_S
+            self.locked_until = time.monotonic() + LOCKED_OUT_S
         elif kind == "bit_rate":
             self.is_moving = not self.is_moving
             self.dvr.channels[1, False] = self.moving if self.is_moving else self.quiet
@@ -80,7 +91,7 @@ class Dvr:
 
     def mend(self) -> None:
         """Undo what has lasted long enough."""
-        if self.locked_until and time.time() > self.locked_until:
+        if self.locked_until and time.monotonic() > self.locked_until:
             self.locked_until = 0.0
             self.dvr.password = PASSWORD
 
@@ -116,16 +127,30 @@ def run(short: bool) -> Result:
                 for dvr in dvrs
             ]
             recorder = Recorder(folder / "ours", cameras)
+            clock = SteppedClock(folder) if can_be_built() else None
+            if clock is None:
+                result.notes.append("the clock was not set: without a C compiler it cannot be set for one program")
+            else:
+                recorder.env = clock.env
             stack.callback(recorder.stop)
-            soak(result, recorder, dvrs, seconds, progress)
+            soak(result, recorder, dvrs, seconds, progress, clock, SHORT_STEP_EVERY_S if short else STEP_EVERY_S)
     finally:
         shutil.rmtree(folder)
     return result
 
 
-def soak(result: Result, recorder: Recorder, dvrs: list[Dvr], seconds: float, progress: Progress) -> None:
+def soak(
+    result: Result,
+    recorder: Recorder,
+    dvrs: list[Dvr],
+    seconds: float,
+    progress: Progress,
+    clock: SteppedClock | None,
+    step_every_s: float,
+) -> None:
     """Make faults and look on."""
     chance = random.Random(4)
+    now_there = time.time if clock is None else clock.now
     pid = recorder.start().pid
     wait_for(lambda: len(recorder.status()["cameras"]) == len(dvrs), 60, "the recorder's status")
     wait_for(
@@ -133,23 +158,18 @@ def soak(result: Result, recorder: Recorder, dvrs: list[Dvr], seconds: float, pr
         60,
         "all cameras to be quiet",
     )
-    began, began_at = time.monotonic(), time.time()
+    began, began_at = time.monotonic(), now_there()
     samples: list[tuple[float, Usage]] = []
+    steps: list[float] = []
     next_fault = next_sample = 0.0
     while (now := time.monotonic() - began) < seconds:
+        if clock is not None and (len(steps) + 1) * step_every_s <= now < seconds - 20:
+            steps.append(chance.uniform(*(BACKWARDS_S if len(steps) % 2 else FORWARDS_S)))
+            step(clock, steps[-1], dvrs, undisturbed(recorder, dvrs))
         if now >= next_fault and now < seconds - 20:
-            # Only a camera that is watched can be lost: one that is still shut out shows no fault of another kind.
-            states = {name: camera["state"] for name, camera in recorder.status()["cameras"].items()}
-            recent = time.time() - 15.0
-            free = [
-                dvr
-                for dvr in dvrs
-                if not dvr.locked_until
-                and states[dvr.name] not in ("lost", "starting")
-                and all(at < recent for at, _ in dvr.faults)
-            ]
+            free = undisturbed(recorder, dvrs)
             if free:
-                chance.choice(free).fault(FAULTS[round(now / FAULT_EVERY_S) % len(FAULTS)])
+                chance.choice(free).fault(FAULTS[round(now / FAULT_EVERY_S) % len(FAULTS)], now_there())
             next_fault += FAULT_EVERY_S
         if now >= next_sample:
             samples.append((now, Usage.of(pid)))
@@ -158,17 +178,19 @@ def soak(result: Result, recorder: Recorder, dvrs: list[Dvr], seconds: float, pr
             dvr.mend()
         progress(f"{sum(len(dvr.faults) for dvr in dvrs)} faults, {samples[-1][1].memory_bytes / 1e6:.0f} MB")
         time.sleep(0.2)
-    ended_at = time.time()
+    ended_at = now_there()
     died = int(recorder.process is None or recorder.process.poll() is not None)
     stopped_s = recorder.stop()
-    account(result, recorder, dvrs, began_at, ended_at)
+    account(result, recorder, dvrs, began_at, ended_at, -min([0.0, *steps]))
     settled = [sample for sample in samples if sample[0] >= min(SETTLING_S, seconds / 3)]
     minutes = (settled[-1][0] - settled[0][0]) / 60
     slope = statistics.linear_regression(
         [at / 60 for at, _ in settled], [u.memory_bytes / 1e6 for _, u in settled]
     ).slope
     result.metrics += [
-        plain("faults", sum(len(dvr.faults) for dvr in dvrs), "faults"),
+        plain("faults", sum(kind != "step" for dvr in dvrs for _, kind in dvr.faults), "faults"),
+        plain("clock_steps", len(steps), "steps"),
+        plain("cameras_watched_at_a_clock_step", sum(kind == "step" for d in dvrs for _, kind in d.faults), "cameras"),
         at_most("memory_slope_per_camera", slope / len(dvrs), "MB/min", 0.1),
         plain("memory_at_the_end", settled[-1][1].memory_bytes / 1e6, "MB"),
         at_most("threads_grown", settled[-1][1].threads - settled[0][1].threads, "threads", 2),
@@ -179,15 +201,37 @@ def soak(result: Result, recorder: Recorder, dvrs: list[Dvr], seconds: float, pr
         at_most("stopping_took", stopped_s, "s", 5),
     ]
     result.notes.append("file handles: a clip that is open at the last look and was not at the first is one handle")
-    result.notes.append("a step of the clock was not made: the machine's clock is shared")
 
 
-def account(result: Result, recorder: Recorder, dvrs: list[Dvr], began_at: float, ended_at: float) -> None:
-    """Ask `cllmh-node coverage` what every second was, and compare the gaps with the faults."""
-    since = ["--since", iso_time(began_at)]
-    command = [sys.executable, "-m", "cllmh_node", "coverage", "--config", str(recorder.config), "--json", *since]
-    listed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    stretches = [json.loads(line) for line in listed.stdout.splitlines()]
+def undisturbed(recorder: Recorder, dvrs: list[Dvr]) -> list[Dvr]:
+    """Return the cameras that are watched: only they can be lost, and one still shut out shows no other fault."""
+    states = {name: camera["state"] for name, camera in recorder.status()["cameras"].items()}
+    recent = time.monotonic() - ALONE_S
+    return [
+        dvr
+        for dvr in dvrs
+        if not dvr.locked_until and states[dvr.name] not in ("lost", "starting") and dvr.disturbed_at < recent
+    ]
+
+
+def step(clock: SteppedClock, seconds: float, dvrs: list[Dvr], watched: list[Dvr]) -> None:
+    """Set the clock; it is a fault of the cameras that are watched, and all are left alone for a while."""
+    at = clock.now()
+    clock.step(seconds)
+    for dvr in dvrs:
+        dvr.disturbed_at = time.monotonic()
+        if dvr in watched:
+            dvr.faults.append((at, "step"))
+
+
+def account(
+    result: Result, recorder: Recorder, dvrs: list[Dvr], began_at: float, ended_at: float, late_s: float
+) -> None:
+    """Ask `cllmh-node coverage` what every second was, and compare the gaps with the faults.
+
+    `late_s`: so much later than it was a gap may be dated, after the clock was set back, in seconds.
+    """
+    stretches = recorder.rows("coverage", "--since", iso_time(began_at))
     gaps = recorder.rows("gaps")
     wrong = unseen = 0
     for dvr in dvrs:
@@ -196,7 +240,11 @@ def account(result: Result, recorder: Recorder, dvrs: list[Dvr], began_at: float
             cause = EXPECTED.get(kind)
             if cause is None or at > ended_at - 25:
                 continue
-            near = [gap for gap in own if gap["start"] <= iso_time(at + 8) and (gap["end"] or "9") >= iso_time(at - 1)]
+            near = [
+                gap
+                for gap in own
+                if gap["start"] <= iso_time(at + 8 + late_s) and (gap["end"] or "9") >= iso_time(at - 1)
+            ]
             unseen += not near
             wrong += bool(near) and cause not in [gap["cause"] for gap in near]
     totals: dict[str, float] = {}

@@ -20,7 +20,7 @@ INTRODUCTION = (
     "streams from `tests/bench/source.py`; what they kept is what can be decoded from their files. A full kill run is",
     "1,000 kills and a full soak 30 minutes: `kills` and the seconds of a section tell whether it was one. Power cuts",
     "are machines (qemu without KVM) that are killed: they take ten minutes, root and a Debian mirror, and so they are",
-    "not part of `make test`. A step of the clock in the soak is not measured yet.\n",
+    "not part of `make test`.\n",
 )
 
 

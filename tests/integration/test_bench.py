@@ -7,6 +7,7 @@ import pytest
 
 from bench import disk_full, probe, prune, recorder_kill, recorder_scale, recorder_soak, recorder_vs_motion
 from bench.harness import VTEST
+from bench.stepped_clock import can_be_built
 from small_disk import why_not
 
 pytestmark = pytest.mark.skipif(
@@ -38,6 +39,8 @@ def test_a_minute_of_faults_leaves_no_second_unaccounted_and_no_gap_without_its_
     names = ("camera_seconds_unaccounted", "faults_without_a_gap", "gaps_with_another_cause", "recorder_died")
     assert [result.value(name) for name in names] == [0, 0, 0, 0]
     assert (result.value("threads_grown") or 0) <= 2
+    if can_be_built():
+        assert (result.value("cameras_watched_at_a_clock_step") or 0) >= 2
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a disk of its own needs root")

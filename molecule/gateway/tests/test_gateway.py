@@ -97,11 +97,11 @@ def test_old_tls_is_refused(host):
         assert (run.stdout.strip() == "1") is accepted, version
 
 
-def test_logs_go_to_the_tenant_that_the_certificate_says():
+def test_logs_come_from_the_site_that_the_certificate_says():
     url = f"https://{HUB}:8443/loki/api/v1/push"
-    answer = ask(url, "node-b", b"{}", X_Scope_OrgID="site-a").json()
-    assert answer["headers"]["X-Scope-OrgID"] == "site-b"
-    assert ask(url, "hub", bytes(4_000_000)).json()["headers"]["X-Scope-OrgID"] == "hub"
+    answer = ask(url, "node-b", b"{}", X_Cllmh_Site="site-a").json()
+    assert answer["headers"]["X-Cllmh-Site"] == "site-b"
+    assert ask(url, "hub", bytes(4_000_000)).json()["headers"]["X-Cllmh-Site"] == "hub"
 
 
 def test_logs_without_a_certificate_are_refused_in_a_way_that_keeps_them():

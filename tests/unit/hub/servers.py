@@ -18,6 +18,7 @@ class Server:
 
     def __init__(self, answer: Callable[["Server", BaseHTTPRequestHandler], None], tls: ssl.SSLContext | None = None):
         self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.answer = answer
         self.mode = "well"
         self.released = threading.Event()
         server = self
@@ -27,9 +28,12 @@ class Server:
 
             def do_GET(self) -> None:
                 server.asked.append((self.command, self.path, dict(self.headers)))
-                answer(server, self)
+                server.answer(server, self)
 
             def do_HEAD(self) -> None:
+                self.do_GET()
+
+            def do_POST(self) -> None:
                 self.do_GET()
 
             def log_message(self, *_: object) -> None:

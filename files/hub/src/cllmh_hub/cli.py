@@ -13,6 +13,7 @@ from pathlib import Path
 from cllmh_hub import __version__
 from cllmh_hub.config import DEFAULT_CONFIG, HubConfig
 from cllmh_hub.config_file import ConfigError, load_config
+from cllmh_hub.log_door import command as log_door
 
 EXIT_OK = 0
 EXIT_USAGE = 2
@@ -20,7 +21,7 @@ EXIT_USAGE = 2
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = argparse.ArgumentParser(prog="cllmh-hub", description="The CLLMH hub's API.")
+    parser = argparse.ArgumentParser(prog="cllmh-hub", description="The CLLMH hub.")
     parser.add_argument("--version", action="version", version=f"cllmh-hub {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
@@ -39,6 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     openapi = verbs.add_parser("openapi", help="print the OpenAPI document")
     openapi.set_defaults(run=_openapi)
+
+    log_door.add_verbs(verbs)
     return parser
 
 

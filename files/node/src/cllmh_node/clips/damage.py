@@ -11,18 +11,8 @@ def set_aside_if_damaged(path: Path) -> Path | None:
 
     Raises sqlite3.OperationalError when it cannot be looked at, such as without permission: that is no damage.
     """
-    if not path.exists():
+    if not path.exists() or is_well(path):
         return None
-    try:
-        with closing(sqlite3.connect(path, timeout=10.0)) as connection:
-            # Its WAL is taken in by the first read. quick_check reads all pages: 0.1 s for 100,000 clips.
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if found[0] == "ok":
-                return None
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError:  # not a database, malformed
-        pass
     aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
     path.rename(aside)
     for suffix in ("-wal", "-shm"):  # they belong to the damaged file: with a new one they would damage that
@@ -30,3 +20,16 @@ def set_aside_if_damaged(path: Path) -> Path | None:
         if extra.exists():
             extra.rename(aside.with_name(aside.name + suffix))
     return aside
+
+
+def is_well(path: Path) -> bool:
+    """Whether SQLite can read all of it; raises sqlite3.OperationalError when it cannot be looked at."""
+    try:
+        with closing(sqlite3.connect(path, timeout=10.0)) as connection:
+            # Its WAL is taken in by the first read. quick_check reads all pages: 0.1 s for 100,000 clips.
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()
+            return bool(found[0] == "ok")
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:  # not a database, malformed
+        return False

@@ -4,10 +4,12 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from cllmh_node.clips.backup import BACKUP, back_up
 from cllmh_node.clips.index import ClipIndex
 from cllmh_node.clips.reconcile import mend, mend_clip, mend_newest_clip
 from cllmh_node.log import event
@@ -30,6 +32,15 @@ SPANS_EVERY_S = 2.0
 
 UNWRITTEN_S = 2.0
 """At the most so much of a clip is not in its file when the recorder is killed: a fragment and what follows it."""
+
+BACKUP_EVERY_S = 60.0
+"""How often the index is copied, in seconds: so much of its gaps, labels and importance a loss can take."""
+
+BACKUP_SHARE = 0.005
+"""A large one is copied more rarely: copying takes at most this part of the time."""
+
+BACKUP_AT_STOP_BYTES = 8_000_000
+"""An index of up to so many bytes is copied when the recorder stops, too; a larger one could take too long then."""
 
 TRUSTED_S = 600.0
 """A password that was right so long ago is taken to be right still, in seconds."""
@@ -75,6 +86,7 @@ class Housekeeper:
         self._helpers: list[threading.Thread] = []
         self._gate = AuthGate(shards)
         self._overload = OverloadRule()
+        self._backup_problem: str | None = None
         self._busy = 0.0
         self._used_s = time.process_time()
         self._judged_at = time.monotonic()
@@ -124,11 +136,13 @@ class Housekeeper:
     def start(self, threads: Sequence[CameraThread]) -> None:
         """Begin, with threads that may be replaced in their list."""
         self._threads = threads
-        works = (
+        works: list[tuple[str, Callable[[], object]]] = [
             ("housekeeping", self._keep),
             ("mending", self._mend),
             ("room", partial(self._room.run, self._stopping)),
-        )
+        ]
+        if self._shard == 0:
+            works.append(("backup", self._back_up))
         for name, work in works:
             helper = threading.Thread(target=work, name=name, daemon=True)
             helper.start()
@@ -140,6 +154,9 @@ class Housekeeper:
         for helper in self._helpers:
             helper.join(1.0)
         self._remember_spans()
+        with suppress(OSError):
+            if self._config.index_path.stat().st_size <= BACKUP_AT_STOP_BYTES:
+                self._copy_index()
 
     def state(self) -> dict[str, Any]:
         """Return how the cameras are, as plain values."""
@@ -180,6 +197,28 @@ class Housekeeper:
         spans = [span for thread in self._threads if (span := thread.pipeline.span) is not None]
         if spans:
             self._ledger.spans(spans)
+
+    def _back_up(self) -> None:
+        wait_s = BACKUP_EVERY_S
+        while not self._stopping.wait(wait_s):
+            wait_s = max(BACKUP_EVERY_S, self._copy_index() / BACKUP_SHARE)
+
+    def _copy_index(self) -> float:
+        """Copy the index beside the recordings, when their disk is there; return how long that took in seconds."""
+        began = time.monotonic()
+        problem: str | None = None
+        try:
+            self._disk.check()
+            back_up(self._config.index_path, self._config.recordings_dir)
+        except (OSError, sqlite3.Error) as error:
+            problem = str(error)
+            # One that cannot be read has no class of its own; the copy that there is stays.
+            self._ledger.is_index_damaged |= type(error) is sqlite3.DatabaseError
+        if problem is not None and self._backup_problem is None:
+            path = self._config.recordings_dir / BACKUP
+            event(logger, "index_not_copied", level=logging.WARNING, path=path, text=problem)
+        self._backup_problem = problem
+        return time.monotonic() - began
 
     def _mend(self) -> None:
         """Bring rows and files together; recording goes on meanwhile."""

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from cllmh_node.clips.backup import restore, salvage
 from cllmh_node.clips.damage import set_aside_if_damaged
 from cllmh_node.clips.index import ClipIndex, SpanRow
+from cllmh_node.clips.naming import iso_time
 from cllmh_node.config import ConfigError, read_secret
 from cllmh_node.log import event
 from cllmh_node.recorder.settings import RecorderConfig
@@ -34,13 +36,8 @@ def prepare(config: RecorderConfig) -> int:
     try:
         config.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
         lock = _lock(config.state_dir)
-        aside = set_aside_if_damaged(config.index_path)
-        if aside is not None:
-            event(logger, "index_damaged", level=logging.ERROR, path=config.index_path, aside=aside)
-        index = ClipIndex(config.index_path)
-        if aside is not None:
-            index.put_spans(list(_last_seen(config.status_path)))
-        is_first_run = aside is None and index.is_empty()
+        index, is_new = _open_index(config)
+        is_first_run = is_new and index.is_empty()
         index.close()
         _check_recordings_dir(config.recordings_dir, config.mount_point, is_first_run=is_first_run)
     except OSError as error:
@@ -67,6 +64,27 @@ def _lock(state_dir: Path) -> int:
         else:
             os.set_inheritable(handle, True)
             return handle
+
+
+def _open_index(config: RecorderConfig) -> tuple[ClipIndex, bool]:
+    """Open the index, made anew where it was lost; return also whether nothing is known of an earlier one."""
+    path = config.index_path
+    aside = set_aside_if_damaged(path)
+    if aside is not None:
+        event(logger, "index_damaged", level=logging.ERROR, path=path, aside=aside)
+    if path.exists():
+        return ClipIndex(path), True
+    copied_at = restore(path, config.recordings_dir)
+    index = ClipIndex(path)
+    if aside is None and copied_at is None:
+        return index, True
+    salvaged = 0 if aside is None else salvage(aside, path)
+    if copied_at is not None:
+        event(logger, "index_restored", level=logging.WARNING, copied_at=iso_time(copied_at), salvaged=salvaged)
+    else:
+        event(logger, "index_rebuilt", level=logging.ERROR, salvaged=salvaged)
+    index.put_spans(list(_last_seen(config.status_path)))
+    return index, False
 
 
 def _last_seen(status_path: Path) -> Iterator[SpanRow]:

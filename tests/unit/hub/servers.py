@@ -36,6 +36,9 @@ class Server:
             def do_POST(self) -> None:
                 self.do_GET()
 
+            def do_PUT(self) -> None:
+                self.do_GET()
+
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 

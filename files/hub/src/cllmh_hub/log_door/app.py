@@ -12,10 +12,11 @@ from prometheus_client import start_http_server
 from cllmh_hub import __version__, log
 from cllmh_hub.config_file import load_config
 from cllmh_hub.errors import ApiError, register_error_handlers
-from cllmh_hub.log_door.batch import StoreBusyError
+from cllmh_hub.log_door.batch import Store, StoreBusyError
 from cllmh_hub.log_door.config import LogDoorConfig
 from cllmh_hub.log_door.counters import Counters
 from cllmh_hub.log_door.dead_letters import DeadLetters
+from cllmh_hub.log_door.elasticsearch import ElasticsearchStore
 from cllmh_hub.log_door.entrance import Entrance
 from cllmh_hub.log_door.loki import LokiStore
 from cllmh_hub.services import utc_now
@@ -32,11 +33,14 @@ def create_app(config: LogDoorConfig, counters: Counters, *, now: Callable[[], d
     register_error_handlers(app)
     dead_letters = DeadLetters(config.dead_letters_dir, max_bytes=config.dead_letters_max_bytes, now=now)
 
-    def open_at(path: str, store: LokiStore) -> None:
+    def open_at(path: str, store: Store) -> None:
         entrance = Entrance(store, dead_letters, counters, batches=config.batches_per_store)
         app.add_url_rule(path, store.name, lambda: _take(entrance), methods=["POST"])
 
-    open_at("/loki/api/v1/push", LokiStore(str(config.loki_url), connections=config.batches_per_store))
+    connections = config.batches_per_store
+    open_at("/loki/api/v1/push", LokiStore(str(config.loki_url), connections=connections))
+    if config.elasticsearch:
+        open_at("/logs/elasticsearch", ElasticsearchStore(config.elasticsearch, connections=connections, now=now))
     return app
 
 
@@ -44,6 +48,7 @@ def create_app_from(path: str) -> Flask:
     """Return the application for the configuration file `path` and serve its counters; what gunicorn calls, once."""
     config = load_config(Path(path), LogDoorConfig)
     log.setup(language=config.language, level=config.log_level)
+    logging.getLogger("elastic_transport").setLevel(logging.ERROR)  # it has a line for each batch
     counters = Counters()
     app = create_app(config, counters)
     start_http_server(config.metrics_port, "127.0.0.1", counters.registry)

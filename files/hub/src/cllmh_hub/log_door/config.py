@@ -3,17 +3,37 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, HttpUrl
+from pydantic import Field, HttpUrl, UrlConstraints
 
-from cllmh_hub.config_file import ServiceConfig
+from cllmh_hub.config_file import ServiceConfig, StrictModel
 
+HttpsUrl = Annotated[HttpUrl, UrlConstraints(allowed_schemes=["https"])]
 DEFAULT_CONFIG = Path("/etc/cllmh/log_door.yml")
+
+
+class ElasticsearchConfig(StrictModel):
+    """The second store."""
+
+    urls: Annotated[tuple[HttpsUrl, ...], Field(min_length=1)]
+    """Of the machines of the cluster."""
+
+    ca_file: Path = Path("/etc/cllmh/pki/ca.crt")
+
+    username: str = "log_door"
+    password_file: Path
+
+    oldest_line_hours: Annotated[int, Field(ge=1)] = 2160
+    newest_line_minutes: Annotated[int, Field(ge=0)] = 60
+    """Lines dated before or after go to the index of the day of their receipt."""
 
 
 class LogDoorConfig(ServiceConfig):
     """The whole of log_door.yml."""
 
     loki_url: HttpUrl = HttpUrl("http://127.0.0.1:3100")
+
+    elasticsearch: ElasticsearchConfig | None = None
+    """None: there is no second store."""
 
     dead_letters_dir: Path = Path("/var/lib/cllmh/log_door")
     """Where lines are archived that a store will never take: a folder a site, a file a day."""

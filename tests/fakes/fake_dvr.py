@@ -57,6 +57,7 @@ REASONS = {
     454: "Session Not Found",
     455: "Method Not Valid in This State",
     461: "Unsupported Transport",
+    500: "Internal Server Error",
     503: "Service Unavailable",
 }
 PATHS = {
@@ -218,6 +219,9 @@ class FakeDvr:
     refuse: dict[int, int] = field(default_factory=dict)
     """Channel -> status that its description is refused with."""
 
+    refuse_sub: dict[int, int] = field(default_factory=dict)
+    """The same for its sub-stream alone."""
+
     logins_refused: int = 0
     """How often a wrong user or password came: real DVRs lock the account after a few."""
 
@@ -233,16 +237,25 @@ class FakeDvr:
     sessions: set[Session] = field(default_factory=set)
     requests: list[str] = field(default_factory=list)
 
-    def find(self, url: str) -> tuple[int, Footage] | None:
-        """Return (channel, footage) of an RTSP URL in this vendor's spelling, or None."""
+    def named(self, url: str) -> tuple[int, bool] | None:
+        """Return (channel, is sub-stream) of an RTSP URL in this vendor's spelling, or None."""
         path = re.sub(r"^rtsps?://[^/]*", "", re.sub(r"(/|/trackID=\d)$", "", url))
         for vendor, pattern in PATHS.items():
             match = pattern.match(path) if self.vendor in (vendor, "any") else None
             if match:
-                channel, sub = int(match["channel"]), match["sub"] != ("0" if vendor == "dahua" else "1")
-                footage = self.channels.get((channel, sub)) or self.channels.get((channel, False))
-                return (channel, footage) if footage else None
+                return int(match["channel"]), match["sub"] != ("0" if vendor == "dahua" else "1")
         return None
+
+    def find(self, url: str) -> tuple[int, Footage] | None:
+        """Return (channel, footage) of an RTSP URL, or None; a sub-stream that was not given shows the main stream."""
+        named = self.named(url)
+        footage = named and (self.channels.get(named) or self.channels.get((named[0], False)))
+        return (named[0], footage) if named and footage else None
+
+    def refusal(self, url: str) -> int | None:
+        """Return the status that the description of an RTSP URL is refused with, None when it is not."""
+        channel, is_sub = self.named(url) or (-1, False)
+        return self.refuse_sub.get(channel) if is_sub and channel in self.refuse_sub else self.refuse.get(channel)
 
     async def serve(self, address: str, port: int) -> asyncio.Server:
         """Start listening; port 0 takes a free one."""
@@ -329,8 +342,10 @@ class Session:
             found = self.dvr.find(url)
             if found and found[0] in self.dvr.hang:
                 return HANG, [], ""
-            if found and found[0] in self.dvr.refuse:
-                return self.dvr.refuse[found[0]], [], ""
+            refusal = self.dvr.refusal(url)
+            if refusal is not None:
+                self.dvr.logins_refused += refusal == 401
+                return refusal, [f"WWW-Authenticate: {self.challenge()}"] if refusal == 401 else [], ""
             lines = ["Content-Type: application/sdp", f"Content-Base: {url}/"]
             return (200, lines, sdp(found[1], self.dvr.audio)) if found else (404, [], "")
         if method == "SETUP":

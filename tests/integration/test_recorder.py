@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,6 +67,13 @@ class Site:
         }
         self.config.write_text(yaml.safe_dump(settings))
         self.log = folder / "recorder.log"
+
+    def change(self, settings: Callable[[str], dict[str, Any]]) -> None:
+        """Add settings to each camera, which depend on its name."""
+        config = yaml.safe_load(self.config.read_text())
+        for camera in config["cameras"]:
+            camera.update(settings(camera["name"]))
+        self.config.write_text(yaml.safe_dump(config))
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -301,6 +309,44 @@ def test_a_dvr_with_one_session_is_watched_by_its_main_stream_until_there_is_a_s
             wait_for(lambda: _with_plan(site, "sub_stream"), 10)
     assert len(site.events("sub_stream_lost", "gate")) == 1
     assert site.rows("gaps") == []
+
+
+REFUSALS = {"a": (401, "auth_failed"), "b": (404, "camera_lost"), "c": (453, "camera_lost"), "d": (500, "camera_lost")}
+
+
+def test_a_refused_sub_stream_is_said_once_and_the_main_stream_goes_on_as_if_there_were_none(
+    tmp_path: Path, channels: dict[tuple[int, bool], Footage]
+) -> None:
+    numbers = {name: number for number, name in enumerate(REFUSALS, 1)}
+    dvr = FakeDvr(
+        channels={(number, False): channels[2, False] for number in numbers.values()},
+        username="admin",
+        password=PASSWORD,
+        refuse_sub={numbers[name]: status for name, (status, _) in REFUSALS.items()},
+    )
+    with running(dvr) as port:
+        site = Site(tmp_path, port, numbers)
+        site.change(lambda camera: {"sub_path": f"/cam/realmonitor?channel={numbers[camera]}&subtype=1"})
+        with site.recording():
+            for name, (_, cause) in REFUSALS.items():
+                (line,) = wait_for(partial(site.events, "sub_stream_lost", name), 30)
+                assert f"cause={cause}" in line
+            # All but the password are asked for once more, after 2.5 to 5 s.
+            wait_for(lambda: all(dvr.requests.count(f"DESCRIBE {status}") >= 2 for status in (404, 453, 500)), 30)
+            before = {name: site.status(name)["counters"]["frames"] for name in REFUSALS}
+            wait_for(lambda: all(site.status(n)["counters"]["frames"] > before[n] + 5 * FPS for n in REFUSALS), 30)
+            statuses = {name: site.status(name) for name in REFUSALS}
+    for name, (_, cause) in REFUSALS.items():
+        assert len(site.events("sub_stream_lost", name)) == 1
+        assert site.events("camera_lost", name) == []
+        assert statuses[name]["counters"]["sessions"] == 1
+        assert statuses[name]["decode_plan"] == "keyframes"
+        assert statuses[name]["error"] is None
+        assert statuses[name]["sub_stream"]["error"]["cause"] == cause
+    for status in (404, 453, 500):
+        assert dvr.requests.count(f"DESCRIBE {status}") <= 4
+    assert site.rows("gaps") == []
+    assert 1 <= dvr.logins_refused <= 2  # of one attempt: DVRs lock accounts
 
 
 def test_the_recorder_ends_at_once_though_a_sub_stream_hangs(

@@ -8,11 +8,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from random import SystemRandom
 
 from cllmh_node.config import ConfigError, read_secret
 from cllmh_node.log import event
+from cllmh_node.recorder.auth_gate import AUTH_RETRY_S
 from cllmh_node.recorder.decoder import LumaDecoder
 from cllmh_node.recorder.retry import HEALTHY_S, retry_delay_s
 from cllmh_node.recorder.settings import CameraSettings, MotionSettings
@@ -123,18 +123,12 @@ class SubStreamThread(threading.Thread):
         settings: CameraSettings,
         address: CameraAddress,
         watch: SubStreamWatch,
-        *,
-        retry_s: Callable[[int, float], float] = lambda failures, jitter: retry_delay_s(
-            failures, jitter, first_s=FIRST_RETRY_S, longest_s=LONGEST_RETRY_S
-        ),
     ) -> None:
-        """`retry_s`: how long to wait after so many failures in a row, in seconds."""
         # A daemon, because FFmpeg's connecting cannot be interrupted: nobody must wait for it to end.
         super().__init__(name=f"camera-{settings.name}-sub", daemon=True)
         self._settings = settings
         self._address = address
         self._watch = watch
-        self._retry_s = retry_s
         self._wanted = threading.Event()
         self._ended = threading.Event()
         self._random = SystemRandom()
@@ -172,8 +166,16 @@ class SubStreamThread(threading.Thread):
                 info = (type(error), error, error.__traceback__)
                 event(logger, "camera_thread_failed", level=logging.ERROR, exc_info=info, camera=self._settings.name)
                 self._lost(CameraError("camera_lost", type(error).__name__))
-            if failures and self._ended.wait(self._retry_s(failures, self._random.random())):
+            if failures and self._ended.wait(self._retry_s(failures)):
                 return
+
+    def _retry_s(self, failures: int) -> float:
+        """Return how long to wait after so many failures in a row, in seconds."""
+        error = self._watch.error
+        # DVRs lock accounts after a few refusals, and this is the main stream's account.
+        is_refused = error is not None and error.cause == "auth_failed"
+        first_s = AUTH_RETRY_S if is_refused else FIRST_RETRY_S
+        return retry_delay_s(failures, self._random.random(), first_s=first_s, longest_s=LONGEST_RETRY_S)
 
     def _session(self) -> None:
         """Watch one session until it is lost or not wanted any more."""

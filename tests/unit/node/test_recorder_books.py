@@ -1,7 +1,9 @@
 """What the recorder puts down of a camera's time, and what gives way when there is too much to do."""
 
 import contextlib
+import random
 import sqlite3
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -121,11 +123,55 @@ def judged(rule: OverloadRule, lag_s: float, seconds: int, busy: float = 0.9, ca
 
 def test_under_overload_fewer_keyframes_are_looked_at_and_all_again_when_it_is_over() -> None:
     rule = OverloadRule()
-    assert judged(rule, 5.0, 3) == 2
+    assert judged(rule, 5.0, 12) == 2
     assert judged(rule, 5.0, 60) == MOST_SKIPPED
     assert judged(rule, 1.0, 300) == MOST_SKIPPED  # neither late nor in time: it does not swing
     assert judged(rule, 0.1, 20) == MOST_SKIPPED // 2
     assert judged(rule, 0.1, 100) == 1
+
+
+def worked_off(
+    rule: OverloadRule, receiving: float, looking: float, seconds: int, lag_s: float = 0.0, seed: int = 1
+) -> list[int]:
+    """Simulate a process that has one core: return the stride of each second.
+
+    `receiving`: what the packets take, in parts of the core; `looking`: what all keyframes take. What does not fit is
+    done later; frames are a little more or less late than that.
+    """
+    noise = random.Random(seed)
+    strides = []
+    for _ in range(seconds):
+        wanted = receiving + looking / rule.stride
+        lag_s = max(0.0, lag_s + wanted - 1.0)
+        rule.judge([max(0.0, lag_s + noise.uniform(-0.2, 0.2)) for _ in range(8)], min(1.0, wanted))
+        strides.append(rule.stride)
+    return strides
+
+
+@pytest.mark.parametrize(
+    ("receiving", "looking", "enough"), [(0.5, 0.9, 2), (0.4, 1.1, 2), (0.4, 2.0, 4), (0.3, 5.0, 8), (0.6, 0.3, 1)]
+)
+def test_it_gives_up_no_more_than_it_must_while_it_works_off_what_has_piled_up(
+    receiving: float, looking: float, enough: int
+) -> None:
+    strides = worked_off(OverloadRule(), receiving, looking, 3600)
+    assert max(strides) == enough
+    # Now and then it tries whether more can be looked at again, ever more rarely.
+    assert sum(after > before for before, after in pairwise(strides)) <= 12
+
+
+def test_a_short_standstill_is_worked_off_without_giving_anything_up() -> None:
+    assert max(worked_off(OverloadRule(), 0.4, 0.4, 60, lag_s=6.0)) == 1
+
+
+def test_a_heavy_overload_is_met_before_a_dvr_gives_the_session_up() -> None:
+    lag_s, rule = 0.0, OverloadRule()
+    late = []
+    for _ in range(60):
+        lag_s = max(0.0, lag_s + 0.3 + 1.6 / rule.stride - 1.0)
+        late.append(lag_s)
+        rule.judge([lag_s] * 8, 1.0)
+    assert max(late) < 10
 
 
 def test_a_slow_network_is_no_overload() -> None:

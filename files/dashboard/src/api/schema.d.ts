@@ -89,6 +89,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/logs/completeness": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Prove by the store, hour by hour, that no line of a site is missing; without `from`, the last 24 hours.
+         * @description <br/>Where there are many lines the answer ends early: ask again with `from` set to its `next`.
+         */
+        get: operations["proveLogs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -476,6 +496,29 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * CompletenessAnswer
+         * @description Hours of nodes, by node and hour.
+         */
+        CompletenessAnswer: {
+            /**
+             * Asked At
+             * Format: date-time
+             */
+            asked_at: string;
+            /** Items */
+            items: components["schemas"]["NodeHourAnswer"][];
+            /**
+             * Next
+             * @description Ask again with `from` set to this; null when the whole span is here.
+             */
+            next: string | null;
+            /**
+             * Unreadable
+             * @description Lines and statements that no node of ours writes so.
+             */
+            unreadable: number;
+        };
+        /**
          * Disk
          * @description The disk that holds the recordings; sent every 60 s and when its state changes.
          */
@@ -844,6 +887,18 @@ export interface components {
             loki: "ok" | "failed" | "timeout";
         };
         /**
+         * IdsAnswer
+         * @description Consecutive ids, as they stand in the store (`f9aa28aa@0000000000000fa0`).
+         */
+        IdsAnswer: {
+            /** Count */
+            count: number;
+            /** First */
+            first: string;
+            /** Last */
+            last: string;
+        };
+        /**
          * LastPrune
          * @description The latest time that clips were deleted to make room.
          */
@@ -971,6 +1026,71 @@ export interface components {
              * @description A report came within the last 180 s.
              */
             online: boolean;
+        };
+        /**
+         * NodeHourAnswer
+         * @description The lines that one node took over in one hour, its own and those of its devices.
+         */
+        NodeHourAnswer: {
+            /**
+             * Doubled
+             * @description Ids that more than one line has.
+             */
+            doubled: components["schemas"]["IdsAnswer"][];
+            /**
+             * Doubled Count
+             * @description Lines too many.
+             */
+            doubled_count: number;
+            /**
+             * Hour
+             * Format: date-time
+             * @description The beginning of the hour.
+             */
+            hour: string;
+            /**
+             * Ids
+             * @description What was stated. Numbers between ranges were never given to a line.
+             */
+            ids: components["schemas"]["IdsAnswer"][];
+            /**
+             * Missing
+             * @description What of it the store does not have.
+             */
+            missing: components["schemas"]["IdsAnswer"][];
+            /**
+             * Missing Count
+             * @description Of all ranges, also where `missing` was cut.
+             */
+            missing_count: number;
+            /**
+             * Node
+             * @description The host id of its ids where nothing names it.
+             */
+            node: string;
+            /** Site */
+            site: string;
+            /**
+             * State
+             * @description `complete`: the node has stated what it took in all of the hour, and the store has each of these lines. `missing`: it has not. `expired`: the same, but retention has begun to delete. `open`: the node's statement has not come yet. `unproven`: it has later statements, but none about all of this hour.
+             * @enum {string}
+             */
+            state: "complete" | "missing" | "expired" | "unproven" | "open";
+            /**
+             * Stated
+             * @description Lines that the node says it took.
+             */
+            stated: number;
+            /**
+             * Stored
+             * @description How many of them the store has.
+             */
+            stored: number;
+            /**
+             * Unstated
+             * @description Lines received in the hour that the node did not state (after a power cut).
+             */
+            unstated: number;
         };
         /**
          * Report
@@ -1432,6 +1552,88 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Bad Gateway */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Gateway Timeout */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    proveLogs: {
+        parameters: {
+            query: {
+                /** @description What ends before this is left out. */
+                from?: string | null;
+                /** @description What begins at this time or later is left out. */
+                to?: string | null;
+                site: string;
+                /** @description All nodes of the site when missing. */
+                node?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompletenessAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

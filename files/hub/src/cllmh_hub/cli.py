@@ -1,6 +1,6 @@
 """The command line `cllmh-hub VERB`.
 
-Exit codes: 0 done, 2 wrong usage or configuration.
+Exit codes: 0 done, 1 log lines are missing or doubled, 2 wrong usage or configuration, 3 the log store cannot be asked.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cllmh_hub import __version__
+from cllmh_hub.completeness import command as completeness
 from cllmh_hub.config import DEFAULT_CONFIG, HubConfig
 from cllmh_hub.config_file import ConfigError, load_config
 from cllmh_hub.log_door import command as log_door
@@ -42,6 +43,13 @@ def build_parser() -> argparse.ArgumentParser:
     openapi.set_defaults(run=_openapi)
 
     log_door.add_verbs(verbs)
+
+    logs = verbs.add_parser("logs", help="questions about the log lines of the sites")
+    complete = logs.add_subparsers(dest="question", metavar="QUESTION", required=True).add_parser(
+        "complete", help="prove by the log store that no line is missing and none is doubled, by node and hour"
+    )
+    _add_config(complete)
+    completeness.add_arguments(complete)
     return parser
 
 

@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import requests
+import yaml
 
 from cllmh_hub.contract.answers import LogLineAnswer
 from cllmh_hub.errors import ApiError
@@ -43,6 +44,15 @@ class Search:
         return query
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stored line; labels and structured metadata stand side by side."""
+
+    at_ns: int
+    text: str
+    labels: dict[str, str]
+
+
 def quote(text: str) -> str:
     """Return `text` as a LogQL string, whose rules are Go's."""
     return '"' + "".join(_QUOTED_CHARACTERS.get(character, character) for character in text) + '"'
@@ -70,19 +80,58 @@ class Loki:
 
     def search(self, search: Search) -> list[LogLineAnswer]:
         """Return matching lines, newest first; raise ApiError when Loki cannot or will not answer."""
+        found = self.entries(
+            search.logql(),
+            tenants=search.sites,
+            start_ns=nanoseconds(search.since),
+            end_ns=nanoseconds(search.until),
+            limit=search.limit,
+            direction="backward",
+        )
+        return [_line(entry) for entry in found]
+
+    def entries(
+        self,
+        query: str,
+        *,
+        tenants: Sequence[str],
+        start_ns: int,
+        end_ns: int,
+        limit: int,
+        direction: Literal["forward", "backward"],
+    ) -> list[Entry]:
+        """Return at most `limit` lines of [start, end) in the order of their time; raise ApiError as `search` does."""
         parameters: dict[str, str | int] = {
-            "query": search.logql(),
-            "start": _nanoseconds(search.since),
-            "end": _nanoseconds(search.until),
-            "limit": search.limit,
-            "direction": "backward",
+            "query": query,
+            "start": str(start_ns),
+            "end": str(end_ns),
+            "limit": limit,
+            "direction": direction,
         }
+        response = self._get("/loki/api/v1/query_range", parameters, tenants)
+        try:
+            streams: list[dict[str, Any]] = response.json()["data"]["result"]
+            found = [Entry(int(at), text, stream["stream"]) for stream in streams for at, text in stream["values"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ApiError(502, "loki_failed", "The log store's answer cannot be understood.") from error
+        found.sort(key=lambda entry: entry.at_ns, reverse=direction == "backward")
+        return found
+
+    def limits(self) -> dict[str, Any]:
+        """Return `limits_config` of Loki's own configuration; raise ApiError as `search` does."""
+        try:
+            limits = yaml.safe_load(self._get("/config", {}, ()).text)["limits_config"]
+        except (yaml.YAMLError, KeyError, TypeError) as error:
+            raise ApiError(502, "loki_failed", "The log store's configuration cannot be understood.") from error
+        return dict(limits)
+
+    def _get(self, path: str, parameters: dict[str, str | int], tenants: Sequence[str]) -> requests.Response:
         try:
             with _http() as http:
                 response = http.get(
-                    f"{self._url}/loki/api/v1/query_range",
+                    f"{self._url}{path}",
                     params=parameters,
-                    headers={"X-Scope-OrgID": "|".join(search.sites)},
+                    headers={"X-Scope-OrgID": "|".join(tenants)} if tenants else {},
                     timeout=(_CONNECT_TIMEOUT_S, _SEARCH_TIMEOUT_S),
                 )
         except requests.Timeout as error:
@@ -95,29 +144,21 @@ class Loki:
             raise ApiError(400, "search_refused", f"The log store refuses this search: {response.text.strip()[:300]}")
         if not response.ok:
             raise ApiError(502, "loki_failed", f"The log store answered {response.status_code}.")
-        try:
-            return _lines(response.json()["data"]["result"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ApiError(502, "loki_failed", "The log store's answer cannot be understood.") from error
+        return response
 
 
-def _lines(streams: list[dict[str, Any]]) -> list[LogLineAnswer]:
-    """Return the lines of Loki's streams, which hold labels and structured metadata alike, newest first."""
-    found = [(int(value[0]), value[1], stream["stream"]) for stream in streams for value in stream["values"]]
-    found.sort(key=lambda line: line[0], reverse=True)
-    return [
-        LogLineAnswer(
-            at=datetime.fromtimestamp(nanoseconds / 1e9, UTC),
-            site=labels.get("site", ""),
-            host=labels.get("host", ""),
-            kind=labels.get("kind", ""),
-            severity=labels.get("severity", ""),
-            app=labels.get("app", ""),
-            message=message,
-            id=labels.get("id", ""),
-        )
-        for nanoseconds, message, labels in found
-    ]
+def _line(entry: Entry) -> LogLineAnswer:
+    labels = entry.labels
+    return LogLineAnswer(
+        at=datetime.fromtimestamp(entry.at_ns / 1e9, UTC),
+        site=labels.get("site", ""),
+        host=labels.get("host", ""),
+        kind=labels.get("kind", ""),
+        severity=labels.get("severity", ""),
+        app=labels.get("app", ""),
+        message=entry.text,
+        id=labels.get("id", ""),
+    )
 
 
 def _http() -> requests.Session:
@@ -126,5 +167,6 @@ def _http() -> requests.Session:
     return session
 
 
-def _nanoseconds(moment: datetime) -> str:
-    return str((moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000)
+def nanoseconds(moment: datetime) -> int:
+    """Return a time as Loki counts it, since 1970."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000

@@ -1,7 +1,8 @@
 """What the endpoints work with, made once from the configuration."""
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -37,6 +38,9 @@ class Services:
     """SHA-256 of the token -> whose it is."""
 
     now: Callable[[], datetime]
+
+    proving: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the one request of this process that may read all of a site's lines."""
 
     @classmethod
     def from_config(cls, config: HubConfig, *, now: Callable[[], datetime] = utc_now) -> "Services":

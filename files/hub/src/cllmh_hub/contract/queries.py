@@ -59,6 +59,13 @@ class LogQuery(Period):
     limit: int = Field(default=200, ge=1, le=1000)
 
 
+class CompletenessQuery(Period):
+    """Whose hours; the hours that hold `from` and `to` are whole."""
+
+    site: Name
+    node: Name | None = Field(default=None, description="All nodes of the site when missing.")
+
+
 class ClipPathParameters(BaseModel):
     """The clip in the address."""
 

@@ -4,6 +4,8 @@ import json
 import logging
 import re
 import socket
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -105,6 +107,16 @@ def test_every_verb_says_in_one_line_what_it_does() -> None:
     for name, verb in verbs.items():
         assert verb.__doc__, name
         assert verb.__doc__.splitlines()[0].endswith("."), name
+
+
+def test_a_command_loads_its_own_verb_alone(tmp_path: Path) -> None:
+    code = (
+        "import sys; from cllmh_node.cli import main; main(sys.argv[1:]); "
+        "print(*sorted(name for name in sys.modules if name.startswith('cllmh_node.verbs.')))"
+    )
+    command = [sys.executable, "-c", code, "record", "--check", "--config", str(config_file(tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["cllmh_node.verbs.record"]
 
 
 def test_clips_before_the_first_run_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -288,10 +288,11 @@ def summarise(
     if "motion_hd" in used:
         metrics.append(at_least("cpu_ratio_1080p", used["motion_hd"][0] / used["ours_hd"][0], "times", 10))
     by_length(result, totals)
-    result.notes += [
-        "false minutes: recordings in which no event is; kept_over_needed tells of what is kept around events",
-        "tuned: threshold 0.5 % of the pixels, event_gap 10 s; all else of Motion as Debian has it",
-    ]
+    result.notes.append(
+        "false minutes: recordings in which no event is; kept_over_needed tells of what is kept around events"
+    )
+    if "motion_tuned" in totals:
+        result.notes.append("tuned: threshold 0.5 % of the pixels, event_gap 10 s; all else of Motion as Debian has it")
 
 
 def by_length(result: Result, totals: dict[str, list[tuple[Stream, Score]]]) -> None:

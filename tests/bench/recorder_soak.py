@@ -245,8 +245,11 @@ def account(
                 for gap in own
                 if gap["start"] <= iso_time(at + 8 + late_s) and (gap["end"] or "9") >= iso_time(at - 1)
             ]
+            causes = [gap["cause"] for gap in near]
             unseen += not near
-            wrong += bool(near) and cause not in [gap["cause"] for gap in near]
+            wrong += bool(near) and cause not in causes
+            if cause not in causes:
+                result.notes.append(f"{dvr.name} {iso_time(at)} {kind}: {', '.join(causes) or 'no gap'}")
     totals: dict[str, float] = {}
     for stretch in stretches:
         seconds = _seconds(stretch["end"]) - _seconds(stretch["start"])

@@ -24,10 +24,12 @@ class Site:
         self.folder = folder
         self.recordings = Recordings(folder, now=time.time())
         self.status_file = folder / "status.json"
+        self.logs_status = folder / "logs_status.json"
         self.settings: dict[str, Any] = {
             "recordings_dir": str(self.recordings.root),
             "index": str(self.recordings.index),
             "recorder_status": str(self.status_file),
+            "logs_status": str(self.logs_status),
             "spool_dir": str(folder / "spool"),
             "state_dir": str(folder / "state"),
             "smart_file": str(folder / "smart.json"),

@@ -41,7 +41,7 @@ export function sites(now: number): Schemas['SiteAnswer'][] {
     {
       name: 'site-a', title: 'Gudang Cikarang', timezone: 'Asia/Jakarta',
       nodes: [{
-        name: 'node-a', online: true, last_report_at: iso(now - 9000), disk: disk(now, 61.4, 'ok', 512 * GB),
+        name: 'node-a', online: true, last_report_at: iso(now - 9000), logs: null, disk: disk(now, 61.4, 'ok', 512 * GB),
         cameras: [camera('gate', now, 'recording', 14, 95), camera('yard', now, 'quiet', 5400, null)],
       }],
       routers: [{ name: 'router-a', ddns_name: '4f1c0a7be2d9.sn.mynetname.net', status: 'updated' }],
@@ -50,14 +50,14 @@ export function sites(now: number): Schemas['SiteAnswer'][] {
       name: 'site-b', title: 'Toko Makassar', timezone: 'Asia/Makassar',
       nodes: [
         {
-          name: 'node-b', online: true, last_report_at: iso(now - 31_000), disk: disk(now, 94.2, 'warn', 128 * GB, {
+          name: 'node-b', online: true, last_report_at: iso(now - 31_000), logs: null, disk: disk(now, 94.2, 'warn', 128 * GB, {
             causes: ['smart', 'space'], smart: { state: 'failing', reason: '/dev/sda: the disk says that it is failing: replace it' },
             growth: { recorded_bytes_per_day: 5.1 * GB, measured_days: 7, reason: null, days_held: 24, full_at: iso(now + 1.4 * 86_400_000) },
           }),
           cameras: [camera('shop', now, 'quiet', 320, 320), camera('store', now, 'lost', 2520, 7200)],
         },
         {
-          name: 'node-b2', online: false, last_report_at: iso(now - 3 * 3600_000), disk: disk(now, 40, 'ok', 128 * GB, {
+          name: 'node-b2', online: false, last_report_at: iso(now - 3 * 3600_000), logs: null, disk: disk(now, 40, 'ok', 128 * GB, {
             last_prune: null, smart: { state: 'unknown', reason: '/dev/vda: it has no SMART' },
             growth: { recorded_bytes_per_day: null, measured_days: 0.2, reason: 'too few data', days_held: null, full_at: null },
           }),

@@ -13,6 +13,13 @@ test('a lost camera and a filling disk need attention, a quiet camera does not',
   expect(problemsOf(sites).map(problem => problem.kind)).toEqual(['camera', 'disk'])
 })
 
+test('a log buffer that fills up needs attention', () => {
+  const buffer = { name: 'loki', lines: 9, used_bytes: 85, size_bytes: 100, dropped: 0 }
+  const buffers = [{ ...buffer, state: 'warn' as const }, { ...buffer, name: 'elasticsearch', state: 'ok' as const }]
+  const sites = [site([node({ logs: { buffers, datagrams_dropped: 0, reported_at: '2026-11-22T03:00:00Z' } })])]
+  expect(problemsOf(sites)).toMatchObject([{ kind: 'logs', buffer: { name: 'loki' } }])
+})
+
 test('of a silent node only its silence is told', () => {
   const sites = [site([node({ online: false, disk: disk('critical'), cameras: [camera('yard', 'lost')] })])]
   expect(problemsOf(sites).map(problem => problem.kind)).toEqual(['node'])

@@ -17,7 +17,7 @@ export const diskOf = (more: Partial<Disk> = {}): Disk => ({
 })
 
 export const node = (more: Partial<Node> = {}): Node =>
-  ({ name: 'node-a', online: true, last_report_at: '2026-11-22T03:00:00Z', disk: null, cameras: [], ...more })
+  ({ name: 'node-a', online: true, last_report_at: '2026-11-22T03:00:00Z', disk: null, logs: null, cameras: [], ...more })
 
 export const site = (nodes: Node[], more: Partial<Site> = {}): Site =>
   ({ name: 'site-a', title: 'Site A', timezone: 'Asia/Jakarta', nodes, routers: [], ...more })

@@ -3,8 +3,10 @@
 import json
 import os
 import socket
+import subprocess
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import testinfra
@@ -12,6 +14,7 @@ import testinfra
 from fakes.send_syslog import send, syslog_line
 
 testinfra_hosts = ["ssh://node-a", "ssh://node-b"]
+ROOT = Path(__file__).resolve().parents[3]
 NET = f"10.77.{os.environ.get('CLLMH_LAB', '0')}"
 NODES = {"node-a": ("site-a", f"{NET}.21"), "node-b": ("site-b", f"{NET}.31")}
 DVR_PORT, ROUTER_PORT = 5514, 5515
@@ -39,7 +42,7 @@ def mark():
 def lines_at_hub(hub, site, text):
     """Return (labels and metadata, line) of each stored line of the site that holds the text."""
     answer = hub.check_output(
-        "curl -s -m 20 -G -H %s --data-urlencode %s --data since=2h --data limit=1000 %s",
+        "curl -s -m 20 -G -H %s --data-urlencode %s --data since=2h --data limit=5000 %s",
         f"X-Scope-OrgID: {site}",
         f'query={{job="cctv"}} |= `{text}`',
         "http://127.0.0.1:3100/loki/api/v1/query_range",
@@ -147,3 +150,118 @@ def test_lines_wait_for_a_hub_that_is_away_and_for_a_killed_syslog_ng(host, hub,
 def test_an_absent_hub_makes_no_flood_of_error_lines(host):
     own = host.check_output("journalctl -u syslog-ng --since -1h -o cat | grep -c 'HTTP request' || true")
     assert int(own) < 300
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored", "altered"),
+    [
+        (b"caf\xe9 \xff", "caf\\xe9 \\xff", "bytes"),
+        (b"one\x00two", "one\\x00two", "bytes"),
+        ("سلام، دوربین قطع شد".encode(), "سلام، دوربین قطع شد", None),
+        (b'"}]} ${HOST} \\ {{x}} %s', '"}]} ${HOST} \\ {{x}} %s', None),
+    ],
+)
+def test_hostile_lines_reach_loki_as_they_are_or_with_a_mark(hub, node, sent, stored, altered):
+    _, site, address = node
+    text = mark()
+    with socket.socket(type=socket.SOCK_DGRAM) as device:
+        device.sendto(f"<14>{text} ".encode() + sent, (address, DVR_PORT))
+    ((found, line),) = wait_for_lines(hub, site, text)
+    assert line == f"{text} {stored}"
+    assert found.get("altered") == altered
+
+
+def test_a_long_line_reaches_loki_in_pieces(hub, node):
+    _, site, address = node
+    text = mark()
+    with socket.create_connection((address, DVR_PORT), timeout=5) as device:
+        device.sendall(b"<14>" + f"{text} ".encode() * 8000 + b"\n")
+    length = len(f"{text} ") * 8000
+    pieces = wait_for_lines(hub, site, text, count=-(-(length + 4) // 65536))
+    assert sum(len(line) for _, line in pieces) == length
+    assert sorted(found.get("altered", "") for found, _ in pieces) == [""] + ["cut"] * (len(pieces) - 1)
+
+
+def test_the_node_states_which_lines_it_took(host, hub, node):
+    name, site, address = node
+    text = mark()
+    with socket.socket(type=socket.SOCK_DGRAM) as device:
+        device.sendto(f"<14>{text}".encode(), (address, DVR_PORT))
+    ((stored, _),) = wait_for_lines(hub, site, text)
+    ledger = "/var/lib/cllmh/log_ledger"
+    deadline = time.monotonic() + 10
+    while stored["id"] not in host.check_output("cat %s/*.ids", ledger):
+        assert time.monotonic() < deadline, "the line's id is not in the ledger"
+        time.sleep(0.2)
+    # A slot that is over: the present one cannot be waited for here.
+    host.check_output(
+        "echo '0000beef@%s 1795921200000000000' > %s/20261129T0300Z.ids", f"{time.time_ns():016x}", ledger
+    )
+    host.check_output("systemctl start cllmh-logs-watch.service")
+    found, line = wait_for_lines(hub, site, "0000beef@")[-1]
+    assert (found["kind"], found["host"], found["severity"]) == ("node", name, "info")
+    assert line.startswith(
+        "event=lines_taken start=2026-11-29T03:00:00Z end=2026-11-29T03:10:00Z lines=1 part=1 parts=1 "
+    )
+
+
+def test_the_buffers_are_looked_at_every_minute_and_reported(host):
+    assert host.service("cllmh-logs-watch.timer").is_running
+    status = json.loads(host.file("/var/lib/cllmh/logs/status.json").content_string)
+    assert [(buffer["name"], buffer["size_bytes"]) for buffer in status["buffers"]] == [("loki", 67108864)]
+    report = host.check_output("cat $(ls /var/lib/cllmh/spool/*-log_buffers-*.json | head -n 1)")
+    assert json.loads(report)["data"]["buffers"][0]["state"] == "ok"
+
+
+def roll_out(host, *arguments):
+    """Roll the role out to the host under test, with other variables; returns the finished process."""
+    command = [
+        ROOT / ".venv/bin/ansible-playbook", "-i", ROOT / "inventory/lab", ROOT / "molecule/syslog_ng/converge.yml",
+        "--limit", host.check_output("hostname"), *arguments,
+    ]  # fmt: skip
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+
+
+def fill_the_buffer(host, address, text, lines):
+    """Send lines and wait until they are taken."""
+    with socket.create_connection((address, DVR_PORT), timeout=5) as device:
+        device.sendall(b"".join(f"<14>{text} {number}\n".encode() for number in range(lines)))
+    deadline = time.monotonic() + 20
+    while host.check_output("grep -c %s /var/log/cllmh-devices/dvr.log || true", text) != str(lines):
+        assert time.monotonic() < deadline, "syslog-ng did not take the lines"
+        time.sleep(0.2)
+
+
+def test_a_buffer_is_not_changed_while_its_lines_cannot_be_sent(host, hub, node):
+    _, site, address = node
+    text = mark()
+    hub.check_output("systemctl stop nginx")
+    try:
+        fill_the_buffer(host, address, text, 1500)
+        refused = roll_out(host, "-e", "syslog_ng_buffer_bytes=33554432", "-e", "syslog_ng_drain_max_s=5")
+        assert refused.returncode != 0
+        assert "hold lines that the change of" in refused.stdout
+        assert host.service("syslog-ng").is_running
+        assert "disk-buf-size(67108864)" in host.file("/etc/syslog-ng/syslog-ng.conf").content_string
+    finally:
+        hub.check_output("systemctl start nginx")
+    assert len(wait_for_lines(hub, site, text, count=1500)) == 1500
+
+
+def test_a_buffer_is_emptied_before_it_is_changed(host, hub, node):
+    _, site, address = node
+    text = mark()
+    fill_the_buffer(host, address, text, 900)
+    done = roll_out(host, "-e", "syslog_ng_buffer_dir=/var/lib/syslog-ng/other")
+    assert done.returncode == 0, done.stdout
+    fill_the_buffer(host, address, text + "x", 10)
+    assert len(wait_for_lines(hub, site, f"{text} ", count=900)) == 900
+    assert len(wait_for_lines(hub, site, f"{text}x ", count=10)) == 10
+    assert host.check_output("ls /var/lib/syslog-ng/other").strip() == "syslog-ng-00000.rqf"
+    assert "rqf" not in host.check_output("ls /var/lib/syslog-ng/cllmh")
+
+
+def test_a_buffer_that_the_disk_has_no_room_for_is_refused(host):
+    refused = roll_out(host, "-e", f"syslog_ng_buffer_bytes={2**60}")
+    assert refused.returncode != 0
+    assert "bytes for log buffers" in refused.stdout

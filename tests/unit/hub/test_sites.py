@@ -32,6 +32,7 @@ def test_a_site_that_never_reported_is_shown_as_such(nadia: Browser) -> None:
                 "online": False,
                 "last_report_at": None,
                 "disk": None,
+                "logs": None,
                 "cameras": [
                     {
                         "name": name,
@@ -184,3 +185,24 @@ def test_a_broken_router_file_is_logged_and_hides_no_other(
     (tmp_path / "routers.d" / "router-a.json").write_text('{"name": "router-a", "site": "site-a"}')
     assert sites(nadia)[0]["routers"] == [{"name": "router-a", "ddns_name": None, "status": None}]
     assert "router_file_unusable" in [record.getMessage() for record in caplog.records]
+
+
+def test_a_nodes_log_buffers_are_shown_as_last_reported(nadia: Browser, node_a: Reporter, clock: Clock) -> None:
+    def told(state: str, lines: int) -> dict[str, Any]:
+        buffer = {"name": "loki", "state": state, "lines": lines, "used_bytes": 9, "size_bytes": 10, "dropped": 3}
+        return {"buffers": [buffer], "datagrams_dropped": 7}
+
+    late = node_a.envelope("log_buffers", told("ok", 0))
+    clock.forward(5)
+    node_a.report("log_buffers", told("warn", 900))
+    assert node_a.post(late).status_code == 202
+    logs = sites(nadia)[0]["nodes"][0]["logs"]
+    assert logs.pop("reported_at")
+    assert logs == told("warn", 900)
+
+
+def test_a_log_buffer_that_cannot_be_is_refused(node_a: Reporter) -> None:
+    buffer = {"name": "loki", "state": "ok", "lines": -1, "used_bytes": 9, "size_bytes": 10}
+    answer = node_a.post(node_a.envelope("log_buffers", {"buffers": [buffer]}))
+    assert answer.status_code == 400
+    assert "lines" in answer.get_data(as_text=True)

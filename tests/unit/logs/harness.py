@@ -44,10 +44,15 @@ def render(variables: dict[str, Any]) -> str:
     environment = jinja2.Environment(  # noqa: S701 - what comes out is a configuration file, not HTML
         loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["to_json"] = json.dumps
     values = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
     values |= yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
-    return environment.get_template("etc/syslog-ng/syslog-ng.conf.j2").render(values | variables)
+    values |= variables
+    buffers = [("loki", values["syslog_ng_buffer_dir"], values["syslog_ng_buffer_bytes"])]
+    if values["syslog_ng_elasticsearch_enabled"]:
+        folder = f"{values['syslog_ng_buffer_dir']}/elasticsearch"
+        buffers.append(("elasticsearch", folder, values["syslog_ng_elasticsearch_buffer_bytes"]))
+    values["__syslog_ng_buffers"] = [dict(zip(("name", "dir", "size_bytes"), one, strict=True)) for one in buffers]
+    return environment.get_template("etc/syslog-ng/syslog-ng.conf.j2").render(values)
 
 
 def self_signed(folder: Path) -> Path:
@@ -183,6 +188,7 @@ class SyslogNg:
 
     folder: Path
     variables: dict[str, Any]
+    persist: str = "persist"
 
     def __enter__(self) -> SyslogNg:
         self.folder.mkdir(exist_ok=True)
@@ -208,10 +214,9 @@ class SyslogNg:
         self._process.kill()
         self._process.wait(timeout=20)
 
-    @staticmethod
-    def private_files() -> dict[str, str]:
+    def private_files(self) -> dict[str, str]:
         """Return the options that keep it apart from the system's syslog-ng."""
-        return {"persist-file": "persist", "control": "control", "pidfile": "pid"}
+        return {"persist-file": self.persist, "control": "control", "pidfile": "pid"}
 
     def _wait_until_it_listens(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -1,5 +1,6 @@
 """What the HDD monitor answers while it prunes, pages through its files, and when it is asked for room."""
 
+import json
 import sqlite3
 import threading
 import time
@@ -146,6 +147,19 @@ def test_metrics_have_growth_classes_and_health(site: Site) -> None:
     assert 'cllmh_disk_cause_state{cause="inodes"} 0' in lines
     assert "cllmh_disk_smart NaN" in lines
     assert any(line.startswith("cllmh_recorded_bytes_per_day 4") for line in lines)
+
+
+def test_metrics_tell_how_full_the_log_buffers_are(site: Site) -> None:
+    monitor = site.monitor()
+    look(monitor, site.recordings.now)
+    assert "cllmh_log_" not in site.client(monitor).get("/metrics").get_data(as_text=True)
+    buffer = {"name": "loki", "state": "ok", "lines": 12, "used_bytes": 3400, "size_bytes": 4096, "dropped": 5}
+    site.logs_status.write_text(json.dumps({"at": "2026-11-29T03:00:00Z", "buffers": [buffer], "datagrams_dropped": 6}))
+    lines = site.client(monitor).get("/metrics").get_data(as_text=True).splitlines()
+    assert 'cllmh_log_buffer_lines{buffer="loki"} 12' in lines
+    assert 'cllmh_log_buffer_used_bytes{buffer="loki"} 3400' in lines
+    assert 'cllmh_log_lines_dropped_total{buffer="loki"} 5' in lines
+    assert "cllmh_log_datagrams_dropped_total 6" in lines
 
 
 def test_classes_are_told_apart(site: Site) -> None:

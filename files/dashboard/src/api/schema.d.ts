@@ -956,6 +956,116 @@ export interface components {
             freed_bytes: number;
         };
         /**
+         * LogBuffer
+         * @description A disk buffer in which a node's log lines wait for one store of the hub.
+         */
+        LogBuffer: {
+            /**
+             * Dropped
+             * @description Lines lost to this store since the node's syslog-ng started.
+             * @default 0
+             */
+            dropped: number;
+            /**
+             * Lines
+             * @description Lines that wait.
+             */
+            lines: number;
+            /**
+             * Name
+             * @description The store: loki, elasticsearch.
+             */
+            name: string;
+            /** Size Bytes */
+            size_bytes: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "ok" | "warn" | "unknown";
+            /** Used Bytes */
+            used_bytes: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * LogBufferAnswer
+         * @description A disk buffer in which a node's log lines wait for one store of the hub.
+         */
+        LogBufferAnswer: {
+            /**
+             * Dropped
+             * @description Lines lost to this store since the node's syslog-ng started.
+             */
+            dropped: number;
+            /**
+             * Lines
+             * @description Lines that wait.
+             */
+            lines: number;
+            /**
+             * Name
+             * @description The store: loki, elasticsearch.
+             */
+            name: string;
+            /** Size Bytes */
+            size_bytes: number;
+            /**
+             * State
+             * @description warn from 80 % on.
+             * @enum {string}
+             */
+            state: "ok" | "warn" | "unknown";
+            /** Used Bytes */
+            used_bytes: number;
+        };
+        /**
+         * LogBuffers
+         * @description How full a node's log buffers are; sent on each change and every 5 minutes.
+         */
+        LogBuffers: {
+            /** Buffers */
+            buffers: components["schemas"]["LogBuffer"][];
+            /**
+             * Datagrams Dropped
+             * @description Lines by UDP that the node could not read in time.
+             * @default 0
+             */
+            datagrams_dropped: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * LogBuffersReport
+         * @description A node's log buffers.
+         */
+        LogBuffersReport: {
+            /**
+             * At
+             * Format: date-time
+             * @description When the node wrote the report.
+             */
+            at: string;
+            data: components["schemas"]["LogBuffers"];
+            /**
+             * Id
+             * Format: uuid
+             * @description Made by the node; the same report sent twice is stored once.
+             */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "log_buffers";
+            /** Node */
+            node: string;
+            /** Site */
+            site: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * LogLineAnswer
          * @description One log line of a node, DVR or router.
          */
@@ -1019,6 +1129,8 @@ export interface components {
             disk: components["schemas"]["DiskAnswer"] | null;
             /** Last Report At */
             last_report_at: string | null;
+            /** @description null when the node has not told. */
+            logs: components["schemas"]["NodeLogsAnswer"] | null;
             /** Name */
             name: string;
             /**
@@ -1093,10 +1205,28 @@ export interface components {
             unstated: number;
         };
         /**
+         * NodeLogsAnswer
+         * @description What a node last told of its log lines.
+         */
+        NodeLogsAnswer: {
+            /** Buffers */
+            buffers: components["schemas"]["LogBufferAnswer"][];
+            /**
+             * Datagrams Dropped
+             * @description Lines by UDP that the node could not read in time.
+             */
+            datagrams_dropped: number;
+            /**
+             * Reported At
+             * Format: date-time
+             */
+            reported_at: string;
+        };
+        /**
          * Report
          * @description One report of any kind.
          */
-        Report: components["schemas"]["CameraStatusReport"] | components["schemas"]["ClipClosedReport"] | components["schemas"]["ClipsDeletedReport"] | components["schemas"]["GapReport"] | components["schemas"]["DiskReport"];
+        Report: components["schemas"]["CameraStatusReport"] | components["schemas"]["ClipClosedReport"] | components["schemas"]["ClipsDeletedReport"] | components["schemas"]["GapReport"] | components["schemas"]["DiskReport"] | components["schemas"]["LogBuffersReport"];
         /**
          * ReportStored
          * @description The hub's receipt; after it the node forgets the report.

@@ -1,6 +1,6 @@
 /** What of the status needs attention, and how grave it is. Colour, icon and word all follow from here. */
 
-import type { Camera, CameraState, Disk, Node, Site } from '@/api/types'
+import type { Camera, CameraState, Disk, LogBuffer, Node, Site } from '@/api/types'
 
 /** How something stands; each tone has a colour of its own in styles/tokens.css. */
 export type Tone = 'ok' | 'busy' | 'warn' | 'bad' | 'none'
@@ -37,15 +37,18 @@ export type Problem =
   | { kind: 'node'; site: Site; node: Node }
   | { kind: 'camera'; site: Site; node: Node; camera: Camera }
   | { kind: 'disk'; site: Site; node: Node; disk: Disk }
+  | { kind: 'logs'; site: Site; node: Node; buffer: LogBuffer }
 
-/** All that needs attention: silent nodes, lost cameras, disks filling up. Of a silent node only its silence is known. */
+/** All that needs attention: silent nodes, lost cameras, disks and log buffers filling up. Of a silent node only its silence is known. */
 export function problemsOf(sites: readonly Site[]): Problem[] {
   return sites.flatMap(site => site.nodes.flatMap((node): Problem[] => {
     if (!node.online) return [{ kind: 'node', site, node }]
+    const buffers = node.logs?.buffers.filter(buffer => buffer.state === 'warn') ?? []
     const lost = node.cameras.filter(camera => camera.state === 'lost')
     return [
       ...lost.map(camera => ({ kind: 'camera' as const, site, node, camera })),
       ...(node.disk && node.disk.state !== 'ok' ? [{ kind: 'disk' as const, site, node, disk: node.disk }] : []),
+      ...buffers.map(buffer => ({ kind: 'logs' as const, site, node, buffer })),
     ]
   }))
 }

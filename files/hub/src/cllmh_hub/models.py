@@ -20,6 +20,7 @@ class Base(DeclarativeBase):
         int: BigInteger,
         dict[str, Any]: JSON,
         list[str]: JSON,
+        list[dict[str, Any]]: JSON,
     }
 
 
@@ -122,6 +123,17 @@ class DiskStatus(Base):
     cameras: Mapped[dict[str, Any]]
     last_prune: Mapped[dict[str, Any] | None]
     details: Mapped[dict[str, Any] | None]  # what is only shown; missing in a database of an earlier release
+
+
+class LogBuffers(Base):
+    """How full a node's log buffers were when it last told."""
+
+    __tablename__ = "log_buffers"
+
+    node: Mapped[str] = mapped_column(primary_key=True)
+    reported_at: Mapped[datetime]
+    buffers: Mapped[list[dict[str, Any]]]
+    datagrams_dropped: Mapped[int]
 
 
 class LoginFailure(Base):

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cllmh_hub.contract import reports as contract
-from cllmh_hub.models import DeviceStatus, DiskStatus, NodeContact, StoredClip, StoredGap, StoredReport
+from cllmh_hub.models import DeviceStatus, DiskStatus, LogBuffers, NodeContact, StoredClip, StoredGap, StoredReport
 
 
 def store(session: Session, report: contract.AnyReport, *, now: datetime) -> Literal["stored", "duplicate"]:
@@ -60,6 +60,8 @@ def _project(session: Session, report: contract.AnyReport) -> None:
             _gap(session, report)
         case contract.DiskReport():
             _disk(session, report)
+        case contract.LogBuffersReport():
+            _log_buffers(session, report)
 
 
 def _camera_status(session: Session, report: contract.CameraStatusReport) -> None:
@@ -123,6 +125,14 @@ def _disk(session: Session, report: contract.DiskReport) -> None:
     data = report.data.model_dump(mode="json", include=set(contract.Disk.model_fields))
     columns = {name: data.pop(name) for name in data.keys() & DiskStatus.__table__.columns.keys()}
     session.merge(DiskStatus(node=report.node, reported_at=report.at, details=data, **columns))
+
+
+def _log_buffers(session: Session, report: contract.LogBuffersReport) -> None:
+    known = session.get(LogBuffers, report.node)
+    if known is not None and known.reported_at > report.at:
+        return  # a late report must not hide a newer one
+    data = report.data.model_dump(mode="json", include={"buffers", "datagrams_dropped"})
+    session.merge(LogBuffers(node=report.node, reported_at=report.at, **data))
 
 
 class Housekeeping:

@@ -18,12 +18,13 @@ from cllmh_hub.contract.answers import (
     CameraErrorAnswer,
     DiskAnswer,
     NodeAnswer,
+    NodeLogsAnswer,
     RouterAnswer,
     SiteAnswer,
     SitesAnswer,
 )
 from cllmh_hub.gate import require_login
-from cllmh_hub.models import DeviceStatus, DiskStatus, NodeContact, StoredClip
+from cllmh_hub.models import DeviceStatus, DiskStatus, LogBuffers, NodeContact, StoredClip
 from cllmh_hub.routers import RouterFile, read_routers
 from cllmh_hub.services import services
 
@@ -50,6 +51,7 @@ class _Known:
 
     contacts: Mapping[str, datetime]
     disks: Mapping[str, DiskStatus]
+    logs: Mapping[str, LogBuffers]
     cameras: Mapping[tuple[str, str], DeviceStatus]
     last_clips: Mapping[tuple[str, str], datetime]
 
@@ -70,6 +72,7 @@ def _read(session: Session) -> _Known:
     return _Known(
         contacts={contact.node: contact.last_report_at for contact in session.scalars(select(NodeContact))},
         disks={disk.node: disk for disk in session.scalars(select(DiskStatus))},
+        logs={logs.node: logs for logs in session.scalars(select(LogBuffers))},
         cameras={(status.node, status.camera): status for status in session.scalars(select(DeviceStatus))},
         last_clips={
             (node, camera): end
@@ -95,11 +98,13 @@ def _site(site: Site, known: _Known, routers: list[RouterFile], now: datetime) -
 def _node(node: Node, known: _Known, now: datetime) -> NodeAnswer:
     contact = known.contacts.get(node.name)
     disk = known.disks.get(node.name)
+    logs = known.logs.get(node.name)
     return NodeAnswer(
         name=node.name,
         online=contact is not None and now - contact <= ONLINE_WITHIN,
         last_report_at=contact,
         disk=_disk(disk) if disk else None,
+        logs=NodeLogsAnswer.model_validate(logs, from_attributes=True) if logs else None,
         cameras=[
             _camera(camera, known.cameras.get((node.name, camera)), known.last_clips.get((node.name, camera)))
             for camera in node.cameras

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from cllmh_hub.contract.reports import DiskState, GapCause, Importance, SmartState
+from cllmh_hub.contract.reports import DiskState, GapCause, Importance, LogBufferState, SmartState
 from cllmh_hub.contract.times import UtcTime
 
 Role = Literal["viewer", "admin"]
@@ -114,6 +114,25 @@ class DiskAnswer(BaseModel):
     reported_at: UtcTime
 
 
+class LogBufferAnswer(BaseModel):
+    """A disk buffer in which a node's log lines wait for one store of the hub."""
+
+    name: str = Field(description="The store: loki, elasticsearch.")
+    state: LogBufferState = Field(description="warn from 80 % on.")
+    lines: int = Field(description="Lines that wait.")
+    used_bytes: int
+    size_bytes: int
+    dropped: int = Field(description="Lines lost to this store since the node's syslog-ng started.")
+
+
+class NodeLogsAnswer(BaseModel):
+    """What a node last told of its log lines."""
+
+    buffers: list[LogBufferAnswer]
+    datagrams_dropped: int = Field(description="Lines by UDP that the node could not read in time.")
+    reported_at: UtcTime
+
+
 class NodeAnswer(BaseModel):
     """One node and its cameras."""
 
@@ -121,6 +140,7 @@ class NodeAnswer(BaseModel):
     online: bool = Field(description="A report came within the last 180 s.")
     last_report_at: UtcTime | None
     disk: DiskAnswer | None
+    logs: NodeLogsAnswer | None = Field(description="null when the node has not told.")
     cameras: list[CameraAnswer]
 
 

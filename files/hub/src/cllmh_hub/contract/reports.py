@@ -13,6 +13,7 @@ from cllmh_hub.contract.times import UtcTime
 CameraState = Literal["starting", "quiet", "suspicious", "recording", "post_roll", "lost", "off"]
 DiskState = Literal["ok", "warn", "critical"]
 SmartState = Literal["ok", "failing", "unknown"]
+LogBufferState = Literal["ok", "warn", "unknown"]
 GapCause = Literal["camera_lost", "auth_failed", "network", "restart", "disk", "overload", "clock"]
 Importance = Literal["pinned", "object", "motion", "continuous"]
 
@@ -156,6 +157,24 @@ class Disk(Model):
     smart: Smart | None = None
 
 
+class LogBuffer(Model):
+    """A disk buffer in which a node's log lines wait for one store of the hub."""
+
+    name: str = Field(pattern=r"^[a-z]{1,32}$", description="The store: loki, elasticsearch.")
+    state: LogBufferState
+    lines: Count = Field(description="Lines that wait.")
+    used_bytes: Count
+    size_bytes: int = Field(ge=1, le=2**63 - 1)
+    dropped: Count = Field(default=0, description="Lines lost to this store since the node's syslog-ng started.")
+
+
+class LogBuffers(Model):
+    """How full a node's log buffers are; sent on each change and every 5 minutes."""
+
+    buffers: list[LogBuffer] = Field(max_length=8)
+    datagrams_dropped: Count = Field(default=0, description="Lines by UDP that the node could not read in time.")
+
+
 class Envelope(Model):
     """What every report carries."""
 
@@ -200,7 +219,14 @@ class DiskReport(Envelope):
     data: Disk
 
 
-AnyReport = CameraStatusReport | ClipClosedReport | ClipsDeletedReport | GapReport | DiskReport
+class LogBuffersReport(Envelope):
+    """A node's log buffers."""
+
+    kind: Literal["log_buffers"]
+    data: LogBuffers
+
+
+AnyReport = CameraStatusReport | ClipClosedReport | ClipsDeletedReport | GapReport | DiskReport | LogBuffersReport
 
 
 class Report(RootModel[Annotated[AnyReport, Field(discriminator="kind")]]):

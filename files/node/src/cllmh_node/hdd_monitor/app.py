@@ -20,6 +20,7 @@ from cllmh_node.hdd_monitor.metrics import render
 from cllmh_node.hdd_monitor.monitor import Monitor
 from cllmh_node.hdd_monitor.recorder import RecorderStatus, read_recorder_status
 from cllmh_node.hdd_monitor.room import PURPOSES, room
+from cllmh_node.logs.watch import read_status
 from cllmh_node.recordings import RetentionError
 
 STALE_S = 120.0
@@ -90,7 +91,10 @@ def create_app(config: HddMonitorConfig, monitor: Monitor) -> Flask:
     @app.get("/metrics")
     def metrics() -> Response:
         """The same figures for Prometheus."""
-        return Response(render(monitor.status, recorder()), content_type="text/plain; version=0.0.4; charset=utf-8")
+        logs = None if config.logs_status is None else read_status(config.logs_status)
+        return Response(
+            render(monitor.status, recorder(), logs), content_type="text/plain; version=0.0.4; charset=utf-8"
+        )
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Answer:

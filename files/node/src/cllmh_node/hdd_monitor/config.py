@@ -24,6 +24,9 @@ class HddMonitorConfig(ServiceConfig):
     recorder_status: Path | None = Path("/var/lib/cllmh/recorder/status.json")
     """File in which the recorder tells every few seconds how its cameras are; null when no recorder runs here."""
 
+    logs_status: Path | None = Path("/var/lib/cllmh/logs/status.json")
+    """File in which `cllmh-node logs-watch` tells how full the log buffers are; it may be missing."""
+
     recorder_stale_s: float = Field(default=30.0, gt=0)
     """The recorder counts as dead when its status file is older than this, in seconds."""
 

@@ -1,4 +1,4 @@
-"""The disk's and the recorder's figures in Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
+"""The disk's, the recorder's and the log buffers' figures in Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -7,6 +7,7 @@ from typing import Any
 from cllmh_node.hdd_monitor.disk import DiskStatus
 from cllmh_node.hdd_monitor.recorder import RecorderStatus
 from cllmh_node.hdd_monitor.usage import Use, by_camera, by_class
+from cllmh_node.logs.watch import Status as LogsStatus
 
 _STATES = ("ok", "warn", "critical")
 _SMART_STATES: dict[str, float | str] = {"ok": 0, "failing": 1, "unknown": "NaN"}
@@ -28,9 +29,9 @@ _COUNTERS = (
 """Key in the recorder's status file, metric, its type and meaning."""
 
 
-def render(disk: DiskStatus, recorder: RecorderStatus | None) -> str:
+def render(disk: DiskStatus, recorder: RecorderStatus | None, logs: LogsStatus | None = None) -> str:
     """Return all metrics as one text."""
-    return "".join(f"{line}\n" for line in (*_disk_lines(disk), *_recorder_lines(recorder)))
+    return "".join(f"{line}\n" for line in (*_disk_lines(disk), *_recorder_lines(recorder), *_log_lines(logs)))
 
 
 def _disk_lines(disk: DiskStatus) -> Iterator[str]:
@@ -86,6 +87,24 @@ def _recorder_lines(recorder: RecorderStatus | None) -> Iterator[str]:
     for name, camera in recorder.cameras.items():
         plan = str(camera.get("decode_plan") or "keyframes")
         yield f'cllmh_camera_decode_plan_info{{camera="{_escaped(name)}",plan="{_escaped(plan)}"}} 1'
+
+
+def _log_lines(logs: LogsStatus | None) -> Iterator[str]:
+    """Yield what waits in the log buffers, a line for each, and what was lost beside them."""
+    if logs is None:
+        return
+    yield from _gauge("cllmh_logs_looked_at_timestamp_seconds", "When they were looked at.", logs.at.timestamp())
+    for metric, text, kind, values in (
+        ("cllmh_log_buffer_lines", "Lines that wait for the hub.", "gauge", [one.lines for one in logs.buffers]),
+        ("cllmh_log_buffer_used_bytes", "Bytes they take.", "gauge", [one.used_bytes for one in logs.buffers]),
+        ("cllmh_log_buffer_size_bytes", "Bytes it can hold.", "gauge", [one.size_bytes for one in logs.buffers]),
+        ("cllmh_log_lines_dropped_total", "Lines lost to the store.", "counter", [one.dropped for one in logs.buffers]),
+    ):
+        yield from _head(metric, text, kind)
+        named = zip(logs.buffers, values, strict=True)
+        yield from (f'{metric}{{buffer="{_escaped(one.name)}"}} {value}' for one, value in named)
+    yield from _head("cllmh_log_datagrams_dropped_total", "UDP lines that were not read in time.", "counter")
+    yield f"cllmh_log_datagrams_dropped_total {logs.datagrams_dropped}"
 
 
 def _per_camera(

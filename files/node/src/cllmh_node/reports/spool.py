@@ -19,10 +19,10 @@ from cllmh_node.log import event
 
 logger = logging.getLogger(__name__)
 
-KINDS = ("camera_status", "clip_closed", "clips_deleted", "gap", "disk")
+KINDS = ("camera_status", "clip_closed", "clips_deleted", "gap", "disk", "log_buffers")
 """What can be reported; the hub refuses any other kind."""
 
-EXPENDABLE = frozenset({"camera_status", "disk"})
+EXPENDABLE = frozenset({"camera_status", "disk", "log_buffers"})
 """Kinds that describe a present state: of these, older ones are dropped first when the spool is full."""
 
 BLOCK_BYTES = 4096

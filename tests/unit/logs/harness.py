@@ -51,7 +51,7 @@ def render(variables: dict[str, Any]) -> str:
     if values["syslog_ng_elasticsearch_enabled"]:
         folder = f"{values['syslog_ng_buffer_dir']}/elasticsearch"
         buffers.append(("elasticsearch", folder, values["syslog_ng_elasticsearch_buffer_bytes"]))
-    values["__syslog_ng_buffers"] = [dict(zip(("name", "dir", "size_bytes"), one, strict=True)) for one in buffers]
+    values["__syslog_ng_configured"] = [dict(zip(("name", "dir", "size_bytes"), one, strict=True)) for one in buffers]
     return environment.get_template("etc/syslog-ng/syslog-ng.conf.j2").render(values)
 
 

@@ -1,5 +1,6 @@
 """Empty syslog-ng's disk buffers before a change that would orphan them."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,8 +17,11 @@ class DrainError(Exception):
     """The buffers could not be emptied; the text says how much is left and what would help."""
 
 
-def drain(config: Path, directories: list[Path], patience_s: float) -> None:
+def drain(config: Path, persist: Path, directories: list[Path], patience_s: float) -> None:
     """Run syslog-ng with `config` until no line waits in `directories`.
+
+    `persist` says which queue file belongs to which destination. It is copied: what a configuration does not use is
+    thrown out of it, and this one has no sources, so that journal and files would be read from elsewhere afterwards.
 
     Raises DrainError when nothing was acknowledged for `patience_s` seconds, or syslog-ng ended by itself.
     """
@@ -25,9 +29,9 @@ def drain(config: Path, directories: list[Path], patience_s: float) -> None:
     if not left:
         return
     with tempfile.TemporaryDirectory(prefix="cllmh-drain-") as private:
-        # The persist file says which queue belongs to which destination: it must be the service's own.
+        shutil.copy(persist, f"{private}/persist")
         command = ["syslog-ng", "--foreground", "--stderr", "--no-caps", f"--cfgfile={config}"]
-        command += [f"--control={private}/control", f"--pidfile={private}/pid"]
+        command += [f"--control={private}/control", f"--pidfile={private}/pid", f"--persist-file={private}/persist"]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             try:
                 _watch(process, directories, left, patience_s)

@@ -1,7 +1,7 @@
 """Look at the log buffers once, say when one fills up, and state which lines were taken.
 
-The timer cllmh-logs-watch runs it every minute: what it states goes through the journal, so by hand use --json, which
-only prints how full the buffers are.
+The timer cllmh-logs-watch runs it every five minutes: what it states goes through the journal, so by hand use --json,
+which only prints how full the buffers are.
 """
 
 import argparse

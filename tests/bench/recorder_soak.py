@@ -54,6 +54,9 @@ class Dvr:
     quiet: Footage
     moving: Footage
     faults: list[tuple[float, str]] = field(default_factory=list)
+    refused_before: int = 0
+    """Logins that it had refused when its password was changed."""
+
     locked_until: float = 0.0
     """Monotonic time, in seconds."""
 
@@ -83,6 +86,7 @@ class Dvr:
             return
         if kind == "auth":
             self.dvr.password = "another"
+            self.refused_before = self.dvr.logins_refused
             self.locked_until = time.monotonic() + LOCKED_OUT_S
         elif kind == "bit_rate":
             self.is_moving = not self.is_moving
@@ -94,6 +98,10 @@ class Dvr:
         if self.locked_until and time.monotonic() > self.locked_until:
             self.locked_until = 0.0
             self.dvr.password = PASSWORD
+            if self.dvr.logins_refused == self.refused_before:
+                # Nobody knocked meanwhile, since a camera that is lost again and again is tried more slowly.
+                at, _ = self.faults[-1]
+                self.faults[-1] = at, "restart"
 
 
 def run(short: bool) -> Result:

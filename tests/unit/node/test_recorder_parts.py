@@ -1,5 +1,7 @@
 """States, gaps, back-off, times and addresses of the recorder."""
 
+import errno
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -193,3 +195,9 @@ class LostOnly(CameraPipeline):
     def lost(self, error: CameraError) -> None:
         self.errors.append(error)
         self.is_lost.set()
+
+
+def test_a_session_that_breaks_is_the_cameras_doing_and_a_name_that_is_not_found_the_networks() -> None:
+    broken = OSError(errno.EIO, os.strerror(errno.EIO))
+    assert explain(broken, ADDRESS, is_open=True).cause == "camera_lost"
+    assert explain(broken, ADDRESS).cause == "network"

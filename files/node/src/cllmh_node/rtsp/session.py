@@ -160,11 +160,14 @@ class RtspSession:
                 if time.monotonic() - seen_at >= STALL_S - 0.1:
                     raise CameraError("camera_lost", f"no picture for {STALL_S:.0f} s") from None
             except (av.error.FFmpegError, OSError) as error:
-                raise explain(error, self._address) from None
+                raise explain(error, self._address, is_open=True) from None
 
 
-def explain(error: Exception, address: CameraAddress) -> CameraError:
-    """Translate an error of FFmpeg. Its own text is not used: it holds the URL, and so the password."""
+def explain(error: Exception, address: CameraAddress, *, is_open: bool = False) -> CameraError:
+    """Translate an error of FFmpeg; `is_open`: of a session that was accepted.
+
+    Its own text is not used: it holds the URL, and so the password.
+    """
     place = f"{address.host}:{address.port}"
     number = error.errno if isinstance(error, OSError) else None
     match error:
@@ -185,7 +188,7 @@ def explain(error: Exception, address: CameraAddress) -> CameraError:
             return CameraError("camera_lost", f"{place} ended the session")
     if number in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL):
         return CameraError("network", f"{address.host} cannot be reached: {_strerror(error)}")
-    if number == errno.EIO:  # FFmpeg's answer to a name that does not resolve, among others
+    if number == errno.EIO and not is_open:  # FFmpeg's answer to a name that does not resolve, among others
         return CameraError("network", f"{place} cannot be reached")
     return CameraError("camera_lost", f"{place}: {_strerror(error)}")
 

@@ -14,6 +14,7 @@ check "yamllint" yamllint --strict .
 check "ansible-lint" ansible-lint --strict
 check "ansible-test sanity" scripts/sanity.sh
 check "dashboard" scripts/dashboard.sh lint
+check "LogQL of Grafana's dashboards" scripts/grafana.sh
 if ((${#failed[@]})); then
   printf 'failed: %s\n' "${failed[@]}" >&2
   exit 1

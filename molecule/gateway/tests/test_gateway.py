@@ -73,6 +73,10 @@ def test_dashboard_runs_nothing_but_its_own_scripts():
     assert "unsafe" not in policy
 
 
+def test_there_is_no_door_to_a_grafana_that_nobody_installed():
+    assert ask(f"https://{HUB}/grafana/api/health").body == b"<title>CLLMH</title>"
+
+
 def test_assets_are_cached_and_a_missing_one_is_not_the_index():
     assert ask(f"https://{HUB}/assets/app-1a2b3c.js").headers["Cache-Control"] == "max-age=31536000"
     assert ask(f"https://{HUB}/assets/app-0.js").status == 404

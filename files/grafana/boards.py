@@ -86,7 +86,7 @@ def one_site() -> dashboard.Dashboard:
             bars(
                 "Warnings and worse by severity",
                 query(
-                    f'sum by (severity) (count_over_time({{{LINES}, severity=~"emerg|alert|crit|err|warning"}}[$__auto]))',
+                    f'sum by (severity) (count_over_time({{{LINES}, severity!~"notice|info|debug"}}[$__auto]))',
                     "{{severity}}",
                 ),
             )
@@ -185,7 +185,7 @@ def camera_gaps() -> dashboard.Dashboard:
                 "Cameras and router, in the order of time",
                 joined,
                 height=20,
-                description="The lines of the router between a camera's loss and its return are the first place to look.",
+                description="Look first at the router's lines between a camera's loss and its return.",
             )
         )
     )

@@ -89,7 +89,7 @@ def running_loki(folder: Path, **variables: Any) -> Iterator[LokiServer]:
     http, grpc = _free_ports(2)
     values = yaml.safe_load((ROOT / "roles/loki/defaults/main.yml").read_text())
     values |= {"loki_http_port": http, "loki_grpc_port": grpc, "loki_data_dir": str(folder / "data")}
-    values |= {"ansible_managed": "a test", **variables}
+    values |= {"loki_http_address": "127.0.0.1", "ansible_managed": "a test", **variables}
     environment = jinja2.Environment(  # noqa: S701 - what comes out is a configuration file, not HTML
         loader=jinja2.FileSystemLoader(ROOT / "roles/loki/templates"),
         trim_blocks=True,

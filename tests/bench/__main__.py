@@ -19,6 +19,7 @@ NAMES = (
     "prune",
     "probe",
     "disk_full",
+    "backup",
 )
 
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from bench import disk_full, probe, prune, recorder_kill, recorder_scale, recorder_soak, recorder_vs_motion
+from bench import backup, disk_full, probe, prune, recorder_kill, recorder_scale, recorder_soak, recorder_vs_motion
 from bench.harness import VTEST
 from bench.stepped_clock import can_be_built
 from small_disk import why_not
@@ -54,6 +54,12 @@ def test_each_way_of_pruning_takes_the_oldest_hundredth_and_nothing_else() -> No
 def test_every_channel_of_a_difficult_dvr_gets_its_right_answer() -> None:
     result = probe.run(short=True)
     assert (result.value("channels"), result.value("answers_wrong"), result.value("logins_refused")) == (32, 0, 0)
+
+
+def test_every_channel_is_backed_up_whole_as_the_shell_loops_do() -> None:
+    result = backup.run(short=True)
+    assert result.value("recorded_whole") == result.value("recorded_whole_on_burnt_cores") == 4
+    assert [row["whole"] for row in result.rows] == [4, 4, 1, 4]
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))

@@ -17,6 +17,27 @@ KINDS = {
     "clips_deleted": {"paths": [clip()["path"]], "reason": "disk"},
     "gap": {"camera": "gate", "start": "2026-11-22T03:00:00.000Z", "end": None, "cause": "network"},
     "disk": disk(),
+    "backup_channel": {
+        "channel": 3,
+        "outcome": "failed",
+        "path": None,
+        "start": None,
+        "end": None,
+        "seconds": 0.0,
+        "bytes": 0,
+        "attempts": 1,
+        "error": {"cause": "not_found", "text": "dvr has no stream"},
+    },
+    "backup_run": {
+        "exit_code": 1,
+        "start": "2026-11-22T03:00:00.000Z",
+        "end": "2026-11-22T03:15:00.000Z",
+        "channels": 16,
+        "recorded": 15,
+        "interrupted": 0,
+        "failed": 1,
+        "bytes": 1_000_000,
+    },
 }
 
 

@@ -167,6 +167,164 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * BackupChannel
+         * @description What became of one channel in a run of the Backup Manager.
+         */
+        BackupChannel: {
+            /** Attempts */
+            attempts: number;
+            /** Bytes */
+            bytes: number;
+            /**
+             * Channel
+             * @description Channel of the DVR, from 1.
+             */
+            channel: number;
+            /**
+             * Codec
+             * @default null
+             */
+            codec: string | null;
+            /**
+             * End
+             * @default null
+             */
+            end: string | null;
+            /** @default null */
+            error: components["schemas"]["BackupError"] | null;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "recorded" | "interrupted" | "failed";
+            /**
+             * Path
+             * @description The recording, in the node's backup folder.
+             * @default null
+             */
+            path: string | null;
+            /** Seconds */
+            seconds: number;
+            /**
+             * Start
+             * @default null
+             */
+            start: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * BackupChannelReport
+         * @description A channel that the Backup Manager is done with.
+         */
+        BackupChannelReport: {
+            /**
+             * At
+             * Format: date-time
+             * @description When the node wrote the report.
+             */
+            at: string;
+            data: components["schemas"]["BackupChannel"];
+            /**
+             * Id
+             * Format: uuid
+             * @description Made by the node; the same report sent twice is stored once.
+             */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "backup_channel";
+            /** Node */
+            node: string;
+            /** Site */
+            site: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * BackupError
+         * @description Why a channel was not backed up.
+         */
+        BackupError: {
+            /**
+             * Cause
+             * @description Short and stable: auth_failed, not_found, camera_lost, no_room, ...
+             */
+            cause: string;
+            /**
+             * Text
+             * @description For people; never holds a password.
+             */
+            text: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * BackupRun
+         * @description A run of the Backup Manager that has ended.
+         */
+        BackupRun: {
+            /** Bytes */
+            bytes: number;
+            /** Channels */
+            channels: number;
+            /**
+             * End
+             * Format: date-time
+             */
+            end: string;
+            /**
+             * Exit Code
+             * @description 0 all recorded, 1 some not, 3 the health check failed.
+             */
+            exit_code: number;
+            /** Failed */
+            failed: number;
+            /** Interrupted */
+            interrupted: number;
+            /** Recorded */
+            recorded: number;
+            /**
+             * Start
+             * Format: date-time
+             */
+            start: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * BackupRunReport
+         * @description A run of the Backup Manager.
+         */
+        BackupRunReport: {
+            /**
+             * At
+             * Format: date-time
+             * @description When the node wrote the report.
+             */
+            at: string;
+            data: components["schemas"]["BackupRun"];
+            /**
+             * Id
+             * Format: uuid
+             * @description Made by the node; the same report sent twice is stored once.
+             */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "backup_run";
+            /** Node */
+            node: string;
+            /** Site */
+            site: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * CameraAnswer
          * @description One camera's latest known state; as old as the node's last report.
          */
@@ -1226,7 +1384,7 @@ export interface components {
          * Report
          * @description One report of any kind.
          */
-        Report: components["schemas"]["CameraStatusReport"] | components["schemas"]["ClipClosedReport"] | components["schemas"]["ClipsDeletedReport"] | components["schemas"]["GapReport"] | components["schemas"]["DiskReport"] | components["schemas"]["LogBuffersReport"];
+        Report: components["schemas"]["CameraStatusReport"] | components["schemas"]["ClipClosedReport"] | components["schemas"]["ClipsDeletedReport"] | components["schemas"]["GapReport"] | components["schemas"]["DiskReport"] | components["schemas"]["LogBuffersReport"] | components["schemas"]["BackupChannelReport"] | components["schemas"]["BackupRunReport"];
         /**
          * ReportStored
          * @description The hub's receipt; after it the node forgets the report.

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -55,30 +56,52 @@ def setup(*, language: str = "en", level: str = "info") -> None:
 class StructuredFormatter(logging.Formatter):
     """Turns a record into one line; never more, whatever the fields hold."""
 
-    def __init__(self, *, language: str = "en", to_journal: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        language: str = "en",
+        to_journal: bool = False,
+        bare: bool = False,
+        catalogue: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        """`bare`: without time and level, for those who add them. `catalogue`: other texts than `messages`."""
         super().__init__()
         self._language = language
         self._to_journal = to_journal
+        self._bare = bare
+        self._catalogue = catalogue
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as `event=... field=value ... msg="text"`."""
         key: str | None = getattr(record, "cllmh_event", None)
         fields: dict[str, object] = getattr(record, "cllmh_fields", {})
         if key is None:  # a library's own record
-            pairs: dict[str, object] = {"event": "message", "logger": record.name, "msg": record.getMessage()}
+            pairs: dict[str, object] = {"event": "message", "logger": record.name, "msg": self.text(record)}
         else:
-            pairs = {"event": key, **fields, "msg": self._text(key, fields)}
-        if record.exc_info:
-            pairs["trace"] = self.formatException(record.exc_info)
+            pairs = {"event": key, **fields, "msg": self.text(record)}
+        if record.exc_info or record.exc_text:  # a text alone came from another process
+            pairs["trace"] = record.exc_text or self.formatException(record.exc_info or (None, None, None))
         line = " ".join(f"{name}={_quoted(value)}" for name, value in pairs.items())
         if self._to_journal:
-            return f"<{_syslog_level(record.levelno)}>{line}"
+            return f"<{syslog_level(record.levelno)}>{line}"
+        if self._bare:
+            return line
         stamp = _iso(datetime.fromtimestamp(record.created, UTC))
         return f"{stamp} {record.levelname.lower()} {line}"
 
-    def _text(self, key: str, fields: dict[str, object]) -> str:
-        text = messages().get(key, {}).get(self._language, key)
-        return text.format_map(_Shown({name: _plain(value) for name, value in fields.items()}))
+    def text(self, record: logging.LogRecord) -> str:
+        """Return the text for people; where there is none that can be used, the event's key with its values."""
+        key: str | None = getattr(record, "cllmh_event", None)
+        if key is None:
+            return record.getMessage()
+        fields: dict[str, object] = getattr(record, "cllmh_fields", {})
+        catalogue = messages() if self._catalogue is None else self._catalogue
+        try:
+            return catalogue[key][self._language].format_map(
+                _Shown({name: _plain(value) for name, value in fields.items()})
+            )
+        except (LookupError, ValueError, AttributeError):
+            return " ".join([key, *(f"{name}={_quoted(value)}" for name, value in fields.items())])
 
 
 class _Shown(dict[str, str]):
@@ -112,5 +135,6 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _syslog_level(level: int) -> int:
+def syslog_level(level: int) -> int:
+    """Return the severity of RFC 5424 of a level of Python's logging."""
     return next((number for least, number in _SYSLOG_LEVELS if level >= least), _SYSLOG_DEBUG)

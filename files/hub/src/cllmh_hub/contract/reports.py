@@ -15,6 +15,7 @@ DiskState = Literal["ok", "warn", "critical"]
 SmartState = Literal["ok", "failing", "unknown"]
 LogBufferState = Literal["ok", "warn", "unknown"]
 GapCause = Literal["camera_lost", "auth_failed", "network", "restart", "disk", "overload", "clock"]
+BackupOutcome = Literal["recorded", "interrupted", "failed"]
 Importance = Literal["pinned", "object", "motion", "continuous"]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
@@ -175,6 +176,41 @@ class LogBuffers(Model):
     datagrams_dropped: Count = Field(default=0, description="Lines by UDP that the node could not read in time.")
 
 
+class BackupError(Model):
+    """Why a channel was not backed up."""
+
+    cause: str = Field(max_length=64, description="Short and stable: auth_failed, not_found, camera_lost, no_room, ...")
+    text: str = Field(max_length=2000, description="For people; never holds a password.")
+
+
+class BackupChannel(Model):
+    """What became of one channel in a run of the Backup Manager."""
+
+    channel: int = Field(ge=1, le=65535, description="Channel of the DVR, from 1.")
+    outcome: BackupOutcome
+    path: str | None = Field(default=None, max_length=300, description="The recording, in the node's backup folder.")
+    start: UtcTime | None = None
+    end: UtcTime | None = None
+    seconds: float = Field(ge=0)
+    bytes: Count
+    codec: str | None = Field(default=None, max_length=32)
+    attempts: Count
+    error: BackupError | None = None
+
+
+class BackupRun(Model):
+    """A run of the Backup Manager that has ended."""
+
+    exit_code: int = Field(ge=0, le=255, description="0 all recorded, 1 some not, 3 the health check failed.")
+    start: UtcTime
+    end: UtcTime
+    channels: Count
+    recorded: Count
+    interrupted: Count
+    failed: Count
+    bytes: Count
+
+
 class Envelope(Model):
     """What every report carries."""
 
@@ -226,7 +262,30 @@ class LogBuffersReport(Envelope):
     data: LogBuffers
 
 
-AnyReport = CameraStatusReport | ClipClosedReport | ClipsDeletedReport | GapReport | DiskReport | LogBuffersReport
+class BackupChannelReport(Envelope):
+    """A channel that the Backup Manager is done with."""
+
+    kind: Literal["backup_channel"]
+    data: BackupChannel
+
+
+class BackupRunReport(Envelope):
+    """A run of the Backup Manager."""
+
+    kind: Literal["backup_run"]
+    data: BackupRun
+
+
+AnyReport = (
+    CameraStatusReport
+    | ClipClosedReport
+    | ClipsDeletedReport
+    | GapReport
+    | DiskReport
+    | LogBuffersReport
+    | BackupChannelReport
+    | BackupRunReport
+)
 
 
 class Report(RootModel[Annotated[AnyReport, Field(discriminator="kind")]]):

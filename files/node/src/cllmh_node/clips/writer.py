@@ -95,6 +95,11 @@ class ClipWriter:
         """How long the clip is by now."""
         return (self._end_pts - self._first_pts) * float(self._time_base)
 
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the disk has taken by now."""
+        return self._file.size_bytes
+
     def write(self, frame: EncodedFrame) -> None:
         """Add a frame; the first one must be a keyframe."""
         if frame.is_audio:

@@ -20,8 +20,8 @@ from cllmh_node.reports.spool import Spool, Spooled
 logger = logging.getLogger(__name__)
 
 
-class ReportsConfig(ServiceConfig):
-    """`/etc/cllmh/reports.yml`: where reports wait and which hub takes them."""
+class SenderConfig(ServiceConfig):
+    """Where reports wait and who takes them."""
 
     spool_dir: Path = Path("/var/lib/cllmh/spool")
     """Directory the services put their reports into."""
@@ -35,20 +35,30 @@ class ReportsConfig(ServiceConfig):
     site: str = Field(min_length=1)
     """The site this node stands at."""
 
+    token_file: Path | None = None
+    """File with the node's token, mode 0600; read anew after the hub refused it. None for a backend without."""
+
+    ca_file: Path | None = None
+    """Certificates (PEM) that may sign the hub's certificate; no others are trusted. None for the system's."""
+
+    timeout_s: float = Field(default=15.0, gt=0, le=300)
+    """How long one request may take, in seconds."""
+
+    poll_s: float = Field(default=1.0, gt=0, le=60)
+    """How often to look for new reports, in seconds."""
+
+    back_off_max_s: float = Field(default=60.0, ge=1, le=3600)
+    """The longest pause after failures, in seconds."""
+
+
+class ReportsConfig(SenderConfig):
+    """`/etc/cllmh/reports.yml`: a node's hub, which wants a token and has a certificate of a private authority."""
+
     token_file: Path
     """File with the node's token, mode 0600; read anew after the hub refused it."""
 
     ca_file: Path
     """Certificates (PEM) that may sign the hub's certificate; no others are trusted."""
-
-    timeout_s: float = Field(15.0, gt=0, le=300)
-    """How long one request may take, in seconds."""
-
-    poll_s: float = Field(1.0, gt=0, le=60)
-    """How often to look for new reports, in seconds."""
-
-    back_off_max_s: float = Field(60.0, ge=1, le=3600)
-    """The longest pause after failures, in seconds."""
 
     @field_validator("hub_url")
     @classmethod
@@ -69,7 +79,7 @@ _NEVER = frozenset({400, 409, 413, 422})
 class Sender:
     """Empties a spool to the hub, one report a request, and waits longer after each failure."""
 
-    def __init__(self, config: ReportsConfig) -> None:
+    def __init__(self, config: SenderConfig) -> None:
         """Send what waits in `config.spool_dir` to `config.hub_url`."""
         self._config = config
         self._spool = Spool(config.spool_dir)
@@ -126,12 +136,12 @@ class Sender:
             return self._reject(report, "not a report")
         envelope = {**body, "node": self._config.node, "site": self._config.site}
         try:
-            if not self._token:
+            if not self._token and self._config.token_file is not None:
                 self._token = read_secret(self._config.token_file)
             answer = self._session.post(
                 self._config.hub_url,
                 json=envelope,
-                headers={"Authorization": f"Bearer {self._token}", "Idempotency-Key": report_id},
+                headers={"Idempotency-Key": report_id} | self._login(),
                 timeout=self._config.timeout_s,
                 allow_redirects=False,
             )
@@ -148,6 +158,9 @@ class Sender:
             self._token = ""  # it may have been renewed
         return self._keep(report, f"HTTP {answer.status_code}")
 
+    def _login(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+
     def _reject(self, report: Spooled, reason: str) -> Outcome:
         """Set the report aside and say so."""
         self._spool.reject(report)
@@ -161,11 +174,11 @@ class Sender:
         return "keep"
 
 
-def _session(ca_file: Path) -> requests.Session:
-    """Return a session that trusts `ca_file` alone and takes no proxy or password from the environment."""
+def _session(ca_file: Path | None) -> requests.Session:
+    """Return a session that trusts `ca_file` alone, if given, and takes no proxy or password from the environment."""
     session = requests.Session()
     session.trust_env = False
-    session.verify = str(ca_file)
+    session.verify = True if ca_file is None else str(ca_file)
     return session
 
 

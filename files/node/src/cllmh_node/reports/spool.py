@@ -19,7 +19,7 @@ from cllmh_node.log import event
 
 logger = logging.getLogger(__name__)
 
-KINDS = ("camera_status", "clip_closed", "clips_deleted", "gap", "disk", "log_buffers")
+KINDS = ("camera_status", "clip_closed", "clips_deleted", "gap", "disk", "log_buffers", "backup_channel", "backup_run")
 """What can be reported; the hub refuses any other kind."""
 
 EXPENDABLE = frozenset({"camera_status", "disk", "log_buffers"})

@@ -43,7 +43,7 @@ venv: .venv/.complete ## .venv with pinned Ansible, the test tools, cllmh-node a
 	@scripts/venv.sh
 lock: ## Compile the pinned requirements anew
 	@scripts/lock.sh
-artifacts: venv ## Stage what does not come from Debian: wheels, Loki, the built dashboard
+artifacts: venv ## Stage what does not come from Debian: wheels, Loki, Promtail, the built dashboard
 	.venv/bin/ansible-playbook playbooks/artifacts.yml
 collection: venv ## Build the collection archive cllmh-cctv-*.tar.gz in build/
 	.venv/bin/ansible-galaxy collection build --force --output-path build .

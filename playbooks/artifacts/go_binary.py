@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Stage the hub's Loki binary below the artifacts directory.
+"""Stage a program written in Go (Loki, Promtail) below the artifacts directory.
 
 Three ways, tried in this order: the official release archive (verified against the release's own checksum
-file and against artifacts.lock.yml), a build from the pinned Go module in files/loki, a binary that the
-user placed as incoming/loki. Prints "staged ..." when it changed something, "valid ..." when it did not.
+file and against artifacts.lock.yml), a build from the pinned Go module, a binary that the user placed as
+incoming/<name>. Prints "staged ..." when it changed something, "valid ..." when it did not.
 """
 
 from __future__ import annotations
@@ -28,12 +28,10 @@ PROBE_TIMEOUT_S = 5
 DOWNLOAD_TIMEOUT_S = 60
 BUILD_TIMEOUT_S = 3600
 GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-MODULE_COMMAND = "github.com/grafana/loki/v3/cmd/loki"
-VERSION_STAMP = "github.com/grafana/loki/v3/pkg/util/build.Version"
 
 
 class NotThisWayError(Exception):
-    """This way of getting Loki is not open here; the next one is tried."""
+    """This way of getting the program is not open here; the next one is tried."""
 
 
 class IntegrityError(Exception):
@@ -46,11 +44,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def staged_entry(artifacts: Path, version: str, architecture: str) -> dict[str, str] | None:
+def staged_entry(artifacts: Path, name: str, version: str, architecture: str) -> dict[str, str] | None:
     """Return the entry of an earlier run when its file is whole and of this version, else None."""
     try:
-        entry = yaml.safe_load((artifacts / "entries" / "loki.yml").read_text())
-        wanted = f"loki/{version}/{architecture}/loki"
+        entry = yaml.safe_load((artifacts / "entries" / f"{name}.yml").read_text())
+        wanted = f"{name}/{version}/{architecture}/{name}"
         if entry["path"] == wanted and sha256_of(artifacts / wanted) == entry["sha256"]:
             return dict(entry)
     except (OSError, KeyError, TypeError, yaml.YAMLError):
@@ -67,16 +65,16 @@ def expected_checksum(checksum_file: str, archive: str) -> str:
     raise IntegrityError(f"the release's checksum file does not list {archive}")
 
 
-def record_in_lock(lock_file: Path, architecture: str, sha256: str) -> None:
+def record_in_lock(lock_file: Path, name: str, architecture: str, sha256: str) -> None:
     """Put a sha256 that was verified for the first time into artifacts.lock.yml, comments kept."""
     text = lock_file.read_text()
-    pattern = rf"(?m)^(    {architecture}: )null$"
+    pattern = rf"(?ms)^({name}:\n(?:[ #].*?\n)*?    {architecture}: )null$"
     lock_file.write_text(re.sub(pattern, rf"\g<1>{sha256}", text, count=1))
 
 
-def from_release(pin: dict, architecture: str, work: Path, lock_file: Path) -> Path:
+def from_release(name: str, pin: dict, architecture: str, work: Path, lock_file: Path) -> Path:
     """Download and verify the official archive; NotThisWayError when the release cannot be reached."""
-    archive_name = f"loki-linux-{architecture}.zip"
+    archive_name = f"{name}-linux-{architecture}.zip"
     try:
         checksums = f"{pin['release_url']}/{pin['release_checksums']}"
         with urllib.request.urlopen(checksums, timeout=PROBE_TIMEOUT_S) as answer:
@@ -96,9 +94,9 @@ def from_release(pin: dict, architecture: str, work: Path, lock_file: Path) -> P
             f"{archive_name}: sha256 is {found}; the release says {wanted}, artifacts.lock.yml says {locked}"
         )
     with zipfile.ZipFile(archive) as content:
-        binary = Path(content.extract(f"loki-linux-{architecture}", work))
+        binary = Path(content.extract(f"{name}-linux-{architecture}", work))
     if locked is None:
-        record_in_lock(lock_file, architecture, found)
+        record_in_lock(lock_file, name, architecture, found)
     return binary
 
 
@@ -132,16 +130,16 @@ def go_command(minimum: str, module: Path, artifacts: Path) -> str:
     return str(toolchain / "go" / "bin" / "go")
 
 
-def from_module(pin: dict, architecture: str, work: Path, module: Path, artifacts: Path) -> Path:
-    """Build from files/loki: 6 to 9 minutes on 2 cores with cold caches, seconds with warm ones."""
+def from_module(name: str, pin: dict, architecture: str, work: Path, module: Path, artifacts: Path) -> Path:
+    """Build from the pinned module: Loki takes 6 to 9 minutes on 2 cores with cold caches, seconds with warm ones."""
     go = go_command(str(pin["module_go"]), module, artifacts)
     environment = os.environ | {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": architecture, "GOTOOLCHAIN": "local"}
     environment |= {"GOFLAGS": "-mod=readonly"}
-    stamp = f"-s -w -X {VERSION_STAMP}={pin['version']}"
-    print(f"building Loki {pin['version']} with {go}", file=sys.stderr, flush=True)
+    stamp = f"-s -w -X {pin['module_version_stamp']}={pin['version']}"
+    print(f"building {name} {pin['version']} with {go}", file=sys.stderr, flush=True)
     try:
         subprocess.run(
-            [go, "build", "-trimpath", f"-ldflags={stamp}", "-o", str(work / "loki"), MODULE_COMMAND],
+            [go, "build", "-trimpath", f"-ldflags={stamp}", "-o", str(work / name), pin["module_command"]],
             cwd=module,
             env=environment,
             timeout=BUILD_TIMEOUT_S,
@@ -149,55 +147,57 @@ def from_module(pin: dict, architecture: str, work: Path, module: Path, artifact
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise NotThisWayError(f"Go module in {module}: {error}") from error
-    return work / "loki"
+    return work / name
 
 
-def from_placed_file(artifacts: Path, work: Path) -> Path:
-    """Take the binary the user put at incoming/loki."""
-    placed = artifacts / "incoming" / "loki"
+def from_placed_file(name: str, artifacts: Path, work: Path) -> Path:
+    """Take the binary the user put at incoming/<name>."""
+    placed = artifacts / "incoming" / name
     if not placed.is_file():
         raise NotThisWayError(f"no file {placed}")
-    return Path(shutil.copy2(placed, work / "loki-placed"))
+    return Path(shutil.copy2(placed, work / f"{name}-placed"))
 
 
-def check_version(binary: Path, version: str, architecture: str) -> None:
+def check_version(name: str, binary: Path, version: str, architecture: str) -> None:
     """Run the binary, where this machine can, and refuse it when it is another version than the pinned one."""
     binary.chmod(0o755)
     if GO_ARCHITECTURES.get(os.uname().machine) != architecture:
         return
     answer = subprocess.run([str(binary), "-version"], capture_output=True, text=True, timeout=60, check=False)
-    if f"version {version}" not in answer.stdout:
-        raise IntegrityError(f"{binary.name} is not Loki {version}: it says {answer.stdout.strip()[:200]!r}")
+    if not re.search(rf"(?i)version[ :v]+{re.escape(version)}\b", answer.stdout):
+        raise IntegrityError(f"{binary.name} is not {name} {version}: it says {answer.stdout.strip()[:200]!r}")
 
 
 def stage(args: argparse.Namespace) -> str:
-    """Stage Loki and return the line to print: 'staged <version> from <way>' or 'valid <version>'."""
-    pin = yaml.safe_load(args.lock.read_text())["loki"]
+    """Stage the program and return the line to print: 'staged <version> from <way>' or 'valid <version>'."""
+    name = args.name
+    pin = yaml.safe_load(args.lock.read_text())[name]
     version, architecture = str(pin["version"]), GO_ARCHITECTURES[args.architecture]
-    if staged_entry(args.artifacts, version, architecture):
+    if staged_entry(args.artifacts, name, version, architecture):
         return f"valid {version}"
+    module = args.lock.parent / pin["module"]
     ways = {
-        "release": lambda work: from_release(pin, architecture, work, args.lock),
-        "module": lambda work: from_module(pin, architecture, work, args.module, args.artifacts),
-        "placed": lambda work: from_placed_file(args.artifacts, work),
+        "release": lambda work: from_release(name, pin, architecture, work, args.lock),
+        "module": lambda work: from_module(name, pin, architecture, work, module, args.artifacts),
+        "placed": lambda work: from_placed_file(name, args.artifacts, work),
     }
-    path = Path("loki") / version / architecture / "loki"
+    path = Path(name) / version / architecture / name
     (args.artifacts / path).parent.mkdir(parents=True, exist_ok=True)
     (args.artifacts / "entries").mkdir(exist_ok=True)
     refused: list[str] = []
     for way, get in ways.items():
         if args.source not in ("any", way):
             continue
-        with tempfile.TemporaryDirectory(dir=args.artifacts, prefix=".loki-") as folder:
+        with tempfile.TemporaryDirectory(dir=args.artifacts, prefix=f".{name}-") as folder:
             try:
                 binary = get(Path(folder))
             except NotThisWayError as error:
                 refused.append(f"{way}: {error}")
                 continue
-            check_version(binary, version, architecture)
+            check_version(name, binary, version, architecture)
             binary.replace(args.artifacts / path)
         entry = {"version": version, "path": str(path), "sha256": sha256_of(args.artifacts / path), "source": way}
-        (args.artifacts / "entries" / "loki.yml").write_text(json.dumps(entry) + "\n")
+        (args.artifacts / "entries" / f"{name}.yml").write_text(json.dumps(entry) + "\n")
         return f"staged {version} from {way}"
     raise NotThisWayError("; ".join(refused))
 
@@ -205,16 +205,16 @@ def stage(args: argparse.Namespace) -> str:
 def main() -> int:
     """Parse the arguments, stage, and say in one line what happened."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True, help="a program of artifacts.lock.yml")
     parser.add_argument("--artifacts", type=Path, required=True, help="the artifacts directory")
     parser.add_argument("--lock", type=Path, required=True, help="artifacts.lock.yml")
-    parser.add_argument("--module", type=Path, required=True, help="files/loki")
     parser.add_argument("--architecture", choices=sorted(GO_ARCHITECTURES), default="x86_64")
     parser.add_argument("--source", choices=["any", "release", "module", "placed"], default="any")
     args = parser.parse_args()
     try:
         print(stage(args))
     except (NotThisWayError, IntegrityError) as error:
-        print(f"Loki cannot be staged: {error}", file=sys.stderr)
+        print(f"{args.name} cannot be staged: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""The ways of staging Loki, against a release page on this machine."""
+"""The ways of staging a program written in Go, against a release page on this machine."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ STAND_IN = "#!/bin/sh\necho 'loki, version 3.7.6 (a stand-in)'\n"
 
 
 @pytest.fixture(scope="module")
-def loki() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("stage_loki", ROOT / "playbooks" / "artifacts" / "loki.py")
+def stager() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("go_binary", ROOT / "playbooks" / "artifacts" / "go_binary.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -64,8 +64,7 @@ def arguments(tmp_path: Path, release_url: str, source: str = "any") -> Namespac
         lock.write_text(text.replace(pinned, release_url))
     artifacts = tmp_path / "artifacts"
     artifacts.mkdir(exist_ok=True)
-    module = tmp_path / "module"
-    return Namespace(artifacts=artifacts, lock=lock, module=module, architecture="x86_64", source=source)
+    return Namespace(name="loki", artifacts=artifacts, lock=lock, architecture="x86_64", source=source)
 
 
 def digest_in_lock(args: Namespace) -> str | None:
@@ -73,48 +72,49 @@ def digest_in_lock(args: Namespace) -> str | None:
 
 
 def test_the_release_is_verified_recorded_and_not_fetched_twice(
-    loki: ModuleType, release: tuple[Path, str], tmp_path: Path
+    stager: ModuleType, release: tuple[Path, str], tmp_path: Path
 ) -> None:
     folder, url = release
     args = arguments(tmp_path, url)
-    assert loki.stage(args) == "staged 3.7.6 from release"
+    assert stager.stage(args) == "staged 3.7.6 from release"
+    assert yaml.safe_load(args.lock.read_text())["promtail"]["release_sha256"]["amd64"] is None
     assert digest_in_lock(args) == hashlib.sha256((folder / "loki-linux-amd64.zip").read_bytes()).hexdigest()
     entry = yaml.safe_load((args.artifacts / "entries" / "loki.yml").read_text())
     assert entry["sha256"] == hashlib.sha256(STAND_IN.encode()).hexdigest()
     (folder / "loki-linux-amd64.zip").unlink()
-    assert loki.stage(args) == "valid 3.7.6"
+    assert stager.stage(args) == "valid 3.7.6"
 
 
-def test_a_damaged_staged_file_is_fetched_again(loki: ModuleType, release: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_damaged_staged_file_is_fetched_again(stager: ModuleType, release: tuple[Path, str], tmp_path: Path) -> None:
     args = arguments(tmp_path, release[1])
-    loki.stage(args)
+    stager.stage(args)
     (args.artifacts / "loki" / "3.7.6" / "amd64" / "loki").write_text("cut sho")
-    assert loki.stage(args) == "staged 3.7.6 from release"
+    assert stager.stage(args) == "staged 3.7.6 from release"
 
 
 def test_an_archive_that_differs_from_its_checksum_is_refused(
-    loki: ModuleType, release: tuple[Path, str], tmp_path: Path
+    stager: ModuleType, release: tuple[Path, str], tmp_path: Path
 ) -> None:
     folder, url = release
     with (folder / "loki-linux-amd64.zip").open("ab") as archive:
         archive.write(b"tampered")
     args = arguments(tmp_path, url)
-    with pytest.raises(loki.IntegrityError, match="the release says"):
-        loki.stage(args)
+    with pytest.raises(stager.IntegrityError, match="the release says"):
+        stager.stage(args)
     assert not (args.artifacts / "entries" / "loki.yml").exists()
 
 
 def test_a_release_that_was_replaced_is_refused_by_the_lock(
-    loki: ModuleType, release: tuple[Path, str], tmp_path: Path
+    stager: ModuleType, release: tuple[Path, str], tmp_path: Path
 ) -> None:
     args = arguments(tmp_path, release[1])
     args.lock.write_text(args.lock.read_text().replace("amd64: null", f"amd64: {'a' * 64}"))
-    with pytest.raises(loki.IntegrityError, match=r"artifacts\.lock\.yml says aaaa"):
-        loki.stage(args)
+    with pytest.raises(stager.IntegrityError, match=r"artifacts\.lock\.yml says aaaa"):
+        stager.stage(args)
 
 
 def test_without_a_release_or_a_compiler_the_placed_file_is_taken(
-    loki: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stager: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     args = arguments(tmp_path, "http://127.0.0.1:9")
     incoming = args.artifacts / "incoming"
@@ -122,21 +122,21 @@ def test_without_a_release_or_a_compiler_the_placed_file_is_taken(
     (incoming / "loki").write_text(STAND_IN)
 
     def no_compiler(*_: object) -> Path:
-        raise loki.NotThisWayError("no Go here")
+        raise stager.NotThisWayError("no Go here")
 
-    monkeypatch.setattr(loki, "from_module", no_compiler)
-    assert loki.stage(args) == "staged 3.7.6 from placed"
+    monkeypatch.setattr(stager, "from_module", no_compiler)
+    assert stager.stage(args) == "staged 3.7.6 from placed"
 
 
-def test_a_placed_file_of_another_version_is_refused(loki: ModuleType, tmp_path: Path) -> None:
+def test_a_placed_file_of_another_version_is_refused(stager: ModuleType, tmp_path: Path) -> None:
     args = arguments(tmp_path, "http://127.0.0.1:9", source="placed")
     incoming = args.artifacts / "incoming"
     incoming.mkdir()
     (incoming / "loki").write_text(STAND_IN.replace("3.7.6", "2.9.0"))
-    with pytest.raises(loki.IntegrityError, match=r"is not Loki 3\.7\.6"):
-        loki.stage(args)
+    with pytest.raises(stager.IntegrityError, match=r"is not loki 3\.7\.6"):
+        stager.stage(args)
 
 
-def test_an_older_compiler_is_not_new_enough(loki: ModuleType) -> None:
-    assert loki.numbers("go1.26.8") >= loki.numbers("1.26.5")
-    assert loki.numbers("go1.9.2") < loki.numbers("1.26.5")
+def test_an_older_compiler_is_not_new_enough(stager: ModuleType) -> None:
+    assert stager.numbers("go1.26.8") >= stager.numbers("1.26.5")
+    assert stager.numbers("go1.9.2") < stager.numbers("1.26.5")

@@ -45,7 +45,10 @@ FILES = {
 }
 """File -> Debian package that has it."""
 
-TEST_FILES = {"/usr/lib/syslog-ng/*/libhttp.so": "syslog-ng-mod-http"}
+TEST_FILES = {
+    "/usr/lib/syslog-ng/*/libhttp.so": "syslog-ng-mod-http",
+    "/usr/lib/syslog-ng/*/libadd-contextual-data.so": "syslog-ng-mod-add-contextual-data",
+}
 """The same, needed by tests alone; the name is a pattern."""
 
 

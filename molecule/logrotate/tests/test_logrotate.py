@@ -29,9 +29,12 @@ def test_the_rules_have_no_errors(host):
 
 def test_sizes_are_looked_at_each_hour(host):
     assert host.service("logrotate.timer").is_enabled
-    assert "OnCalendar=hourly" in host.check_output("systemctl show -p TimersCalendar logrotate.timer") or (
-        "*-*-* *:00:00" in host.check_output("systemctl show -p TimersCalendar logrotate.timer")
-    )
+    assert "*-*-* *:15:00" in host.check_output("systemctl show -p TimersCalendar logrotate.timer")
+
+
+def test_nginx_has_one_rule_and_it_is_ours(host):
+    assert not host.file("/etc/logrotate.d/nginx").exists
+    assert "/var/log/nginx/*.log {" in host.check_output(f"cat {RULES}")
 
 
 def test_a_file_that_has_grown_is_rotated_before_its_day_is_over(host):

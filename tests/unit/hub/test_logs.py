@@ -115,3 +115,14 @@ def test_a_loki_that_is_down_is_named(nadia: Browser, fake_loki: Server) -> None
     fake_loki.http.server_close()
     response = nadia.get("/api/v1/logs")
     assert (response.status_code, error_code(response)) == (502, "loki_unreachable")
+
+
+def test_sites_without_a_node_and_unknown_senders_are_searched_too(
+    settings: dict[str, Any], request: pytest.FixtureRequest, fake_loki: Server
+) -> None:
+    settings["log_sites"] = ["unknown", "warung"]
+    browser: Browser = request.getfixturevalue("nadia")
+    search(browser)
+    assert fake_loki.asked[-1][2]["X-Scope-OrgID"] == "site-a|site-b|unknown|warung"
+    search(browser, "site=unknown")
+    assert fake_loki.asked[-1][2]["X-Scope-OrgID"] == "unknown"

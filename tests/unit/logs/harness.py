@@ -52,7 +52,8 @@ def render(variables: dict[str, Any]) -> str:
         folder = f"{values['syslog_ng_buffer_dir']}/elasticsearch"
         buffers.append(("elasticsearch", folder, values["syslog_ng_elasticsearch_buffer_bytes"]))
     values["__syslog_ng_configured"] = [dict(zip(("name", "dir", "size_bytes"), one, strict=True)) for one in buffers]
-    return environment.get_template("etc/syslog-ng/syslog-ng.conf.j2").render(values)
+    name = variables.get("template", "syslog-ng.conf")
+    return environment.get_template(f"etc/syslog-ng/{name}.j2").render(values)
 
 
 def self_signed(folder: Path) -> Path:
@@ -194,6 +195,9 @@ class SyslogNg:
         self.folder.mkdir(exist_ok=True)
         config = self.folder / "syslog-ng.conf"
         config.write_text(render(self.variables))
+        if self.variables.get("syslog_ng_kind") == "hub":
+            devices = Path(self.variables["syslog_ng_devices_file"])
+            devices.write_text(render(self.variables | {"template": "devices.csv"}))
         self._log = (self.folder / "stderr").open("ab")
         self._process = subprocess.Popen(
             ["syslog-ng", "--foreground", "--stderr", "--no-caps", f"--cfgfile={config}"]

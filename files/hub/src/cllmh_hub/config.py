@@ -94,6 +94,10 @@ class HubConfig(ServiceConfig):
     """SQLAlchemy URL, sqlite or postgresql+psycopg, without a password (PostgreSQL: `?passfile=FILE`)."""
 
     loki_url: HttpUrl = HttpUrl("http://127.0.0.1:3100")
+
+    log_sites: tuple[Name, ...] = ()
+    """Sites without a node, whose devices send to the hub itself; `unknown` for senders that nobody knows."""
+
     tls: Tls = Tls()
 
     routers_dir: Path = Path("/etc/cllmh/routers.d")
@@ -123,6 +127,7 @@ class HubConfig(ServiceConfig):
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         _refuse_twice("sites", (site.name for site in self.sites))
+        _refuse_twice("log_sites", self.log_sites)
         _refuse_twice("nodes", (node.name for site in self.sites for node in site.nodes))
         if len({node.token_sha256 for _, node in self.nodes()}) < sum(1 for _ in self.nodes()):
             raise ValueError("sites: two nodes have the same token_sha256, each node needs its own token")

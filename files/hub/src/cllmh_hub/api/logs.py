@@ -34,7 +34,7 @@ blueprint.before_request(require_login)
 def search_logs(query: LogQuery) -> Response:
     """Search log lines, newest first; without `from`, the 24 hours before `to` or now."""
     hub = services()
-    sites = [site.name for site in hub.config.sites]
+    sites = list(dict.fromkeys([*(site.name for site in hub.config.sites), *hub.config.log_sites]))
     if query.site is not None:
         if query.site not in sites:
             raise ApiError(400, "site_unknown", f"There is no site {query.site!r}; the sites are {', '.join(sites)}.")

@@ -3,6 +3,7 @@
 import json
 import ssl
 from base64 import b64encode
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -16,6 +17,7 @@ class FakeLoki(Server):
         super().__init__(self._answer)
         self.lines: dict[str, set[tuple[str, str]]] = {}
         self.bodies: list[bytes] = []
+        self.before_answer: Callable[[bytes], None] = lambda _: None
 
     def texts(self, tenant: str) -> list[str]:
         """Return the texts of a tenant's lines, oldest first."""
@@ -24,6 +26,7 @@ class FakeLoki(Server):
     def _answer(self, _server: Server, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
         self.bodies.append(body)
+        self.before_answer(body)
         if self.mode == "silent":
             self.released.wait(20)
             handler.close_connection = True
@@ -36,7 +39,8 @@ class FakeLoki(Server):
         bad = {line for line in lines if "refuse" in line[1]}
         tenant.update(set(lines) - bad)
         if bad:
-            send(handler, 400, f"{len(bad)} of {len(lines)} lines: too far behind".encode())
+            counted = f"{len(bad)} errors like: " if len(bad) > 1 else ""
+            send(handler, 400, f"{counted}entry for stream '{{}}' has timestamp too old".encode())
         else:
             send(handler, 204, b"")
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import yaml
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from cllmh_hub.cli import main
 from cllmh_hub.log_door.app import create_app
 from cllmh_hub.log_door.config import LogDoorConfig
 from cllmh_hub.log_door.counters import Counters
@@ -165,11 +167,46 @@ def test_lines_that_loki_refuses_for_ever_are_archived_and_all_others_are_stored
         "site": "site-a",
         "store": "loki",
         "cause": "refused",
-        "reason": "1 of 1 lines: too far behind",
+        "reason": "entry for stream '{}' has timestamp too old",
         "line": line("refuse 0", 0),
     }
     assert door.count("lines_stored", store="loki", site="site-a") == 492
     assert door.count("dead_letters", store="loki", site="site-a", cause="refused") == 8
+
+
+def test_a_batch_that_is_refused_whole_costs_loki_a_request_for_each_set_of_labels(door: Door, loki: FakeLoki) -> None:
+    assert door.push([line(f"refuse {at}", at) for at in range(1000)]).status_code == 204
+    assert len(loki.bodies) == 1
+    assert len(door.letters()) == 1000
+    mixed = [line("refuse" if at % 2 else "good", at, severity="err" if at % 2 else "info") for at in range(1000)]
+    assert door.push(mixed).status_code == 204
+    assert len(loki.bodies) == 4
+    assert len(door.letters()) == 1500
+    assert len(loki.lines["site-a"]) == 500
+
+
+def test_a_site_has_one_bad_batch_at_a_time_and_others_do_not_wait_for_it(door: Door, loki: FakeLoki) -> None:
+    apart, go_on = threading.Event(), threading.Event()
+
+    def wait_while_it_is_taken_apart(body: bytes) -> None:
+        if b"slow" in body and b"refuse" not in body:
+            apart.set()
+            go_on.wait(20)
+
+    loki.before_answer = wait_while_it_is_taken_apart
+    bad = [line("refuse slow", 1), line("slow", 2), line("slow", 3)]
+    first = threading.Thread(target=door.push, args=(bad,))
+    first.start()
+    apart.wait(20)
+    answers = [door.push([line("refuse", 4), line("x", 5)]) for _ in range(2)]
+    assert [(answer.status_code, answer.headers["Retry-After"]) for answer in answers] == [(429, "5")] * 2
+    assert door.push([line("well", 6)]).status_code == 204
+    other = [line("refuse", 7, site="site-b"), line("x", 8, site="site-b")]
+    assert door.push(other, site="site-b").status_code == 204
+    go_on.set()
+    first.join()
+    assert {"well", "slow"} <= set(loki.texts("site-a"))
+    assert door.push([line("refuse", 4), line("x", 5)]).status_code == 204
 
 
 def test_a_refused_line_is_found_among_others_of_its_stream(door: Door, loki: FakeLoki) -> None:
@@ -212,18 +249,15 @@ def test_without_loki_the_node_keeps_its_lines(tmp_path: Path, caplog: pytest.Lo
 
 
 def test_loki_that_goes_away_while_a_batch_is_taken_apart_costs_no_line(door: Door, loki: FakeLoki) -> None:
-    answer = loki._answer
-
-    def die_later(server: FakeLoki, handler: Any) -> None:
+    def die_later(_: bytes) -> None:
         if len(loki.bodies) == 4:
             loki.mode = "503"
-        answer(server, handler)
 
-    loki.answer = die_later
+    loki.before_answer = die_later
     batch = [line(f"line {at}" if at else "refuse", at) for at in range(100)]
     assert door.push(batch).status_code == 503
     assert door.letters() == []
-    loki.mode, loki.answer = "well", answer
+    loki.mode = "well"
     assert door.push(batch).status_code == 204
     assert len(loki.texts("site-a")) == 99
     assert len(door.letters()) == 1
@@ -260,6 +294,18 @@ def test_the_archive_is_a_file_a_day_that_only_we_and_our_group_read(door: Door)
     assert {file.stat().st_mode & 0o777 for file in files} == {0o640}
     assert (door.directory / "site-a").stat().st_mode & 0o777 == 0o750
     assert [letter["line"] for letter in door.letters()] == ["first", "second", "third"]
+
+
+def test_the_journal_hears_of_a_sites_archived_lines_once_a_minute(
+    door: Door, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(20):
+        door.push(b"bad")
+    door.push(b"bad", site="site-b")
+    monkeypatch.setattr("time.monotonic", lambda now=time.monotonic: now() + 61)
+    door.push(b"bad")
+    said = [record.__dict__["cllmh_fields"] for record in caplog.records if record.msg == "log_lines_archived"]
+    assert [(fields["site"], fields["lines"]) for fields in said] == [("site-a", 1), ("site-b", 1), ("site-a", 20)]
 
 
 def test_the_archive_of_a_site_has_an_end_the_oldest_goes_first_and_it_is_said(
@@ -335,13 +381,11 @@ def test_the_service_takes_batches_on_its_socket_and_shows_its_counters_on_loopb
         assert 'cllmh_log_door_dead_letters_total{cause="refused",site="site-a",store="loki"} 1.0' in counters
     finally:
         service.send_signal(signal.SIGTERM)
-        service.communicate(timeout=20)
+        service.communicate(timeout=60)
     assert service.returncode == 0
 
 
-def test_a_wrong_configuration_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_a_wrong_configuration_is_said_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "log_door.yml").write_text("loki: http://127.0.0.1:3100\n")
-    command = [sys.executable, "-m", "cllmh_hub", "log-door", "check", "--config", str(tmp_path / "log_door.yml")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
-    assert done.returncode == 2
-    assert "log_door.yml: loki: unknown key; did you mean loki_url?" in done.stderr
+    assert main(["log-door", "check", "--config", str(tmp_path / "log_door.yml")]) == 2
+    assert "log_door.yml: loki: unknown key; did you mean loki_url?" in capsys.readouterr().err

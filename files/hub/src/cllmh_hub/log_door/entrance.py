@@ -9,6 +9,8 @@ from cllmh_hub.log_door.batch import Outcome, Store, StoreBusyError
 from cllmh_hub.log_door.counters import Counters
 from cllmh_hub.log_door.dead_letters import DeadLetters
 
+# A site whose lines are all bad shall not fill the journal.
+_SAY_EVERY_S = 60
 _logger = logging.getLogger(__name__)
 
 
@@ -22,6 +24,8 @@ class Entrance:
         self._places = threading.BoundedSemaphore(batches)
         self._lock = threading.Lock()
         self._busy_since: float | None = None
+        self._silent_until: dict[str, float] = {}
+        self._unsaid: dict[str, int] = {}
 
     def take(self, site: str, body: bytes) -> None:
         """Store the batch; raise StoreBusyError when the node shall keep it."""
@@ -52,13 +56,19 @@ class Entrance:
             path = self._dead_letters.add(site, self.store.name, letters)
         except OSError as error:
             raise StoreBusyError(f"{len(letters)} lines for the archive cannot be written: {error}") from error
+        with self._lock:
+            lines = self._unsaid.pop(site, 0) + len(letters)
+            if time.monotonic() < self._silent_until.get(site, 0):
+                self._unsaid[site] = lines
+                return
+            self._silent_until[site] = time.monotonic() + _SAY_EVERY_S
         log.event(
             _logger,
             "log_lines_archived",
             level=logging.WARNING,
             site=site,
             store=self.store.name,
-            lines=len(letters),
+            lines=lines,
             path=path,
             cause=letters[0].cause,
             reason=letters[0].reason,

@@ -1,6 +1,9 @@
 """Batches for Loki: checked, cut to size, and taken apart when Loki refuses one."""
 
-from collections.abc import Sequence
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import msgspec
@@ -41,6 +44,10 @@ class _UncheckedPush(msgspec.Struct, frozen=True):
     streams: list[msgspec.Raw]
 
 
+# "5 errors like: entry for stream ...; 2 errors like: ...", and "total ignored: 2 out of 3 for stream: ...".
+_REFUSED_BY_DISTRIBUTOR = re.compile(r"(\d+) errors like: ")
+_REFUSED_BY_INGESTER = re.compile(r"total ignored: (\d+) out of \d+ for stream")
+
 _push_decoder = msgspec.json.Decoder(Push)
 _unchecked_decoder = msgspec.json.Decoder(_UncheckedPush)
 _stream_decoder = msgspec.json.Decoder(Stream)
@@ -54,36 +61,53 @@ class LokiStore:
     media_type = "application/json"
 
     def __init__(self, url: str, *, connections: int) -> None:
+        self._lock = threading.Lock()
+        self._taken_apart: set[str] = set()
         self._pool = urllib3.connection_from_url(url, maxsize=connections, retries=False, timeout=_TIMEOUT)
 
     def put(self, site: str, body: bytes) -> Outcome:
         """Store a batch; see `Store`."""
         streams, dead_letters = read_push(body, site)
         outcome = Outcome(dead_letters=dead_letters)
-        self._put(site, streams, outcome)
+        parts = self._try(site, streams, outcome)
+        if parts:
+            with self._alone(site):
+                while parts:
+                    parts = self._try(site, parts[0], outcome) + parts[1:]
         return outcome
 
-    def _put(self, site: str, streams: Sequence[Stream], outcome: Outcome) -> None:
-        """Push the streams; halve what is too large or refused until the lines are found that Loki does not want.
+    def _try(self, site: str, streams: list[Stream], outcome: Outcome) -> list[list[Stream]]:
+        """Push the streams; return the parts to try on their own when they are too large or Loki dislikes some of them.
 
         It has stored the others of a batch that it refuses; stored again, they are the same lines.
         """
-        if not streams:
-            return
+        lines = sum(len(stream.values) for stream in streams)
+        if lines == 0:
+            return []
         # What was read is written anew: nothing reaches Loki that was not looked at, such as a key given twice.
-        body = _encoder.encode(Push(streams=list(streams)))
-        refusal = None
-        if len(body) <= _MAX_PUSH_BYTES or _is_one_line(streams):
+        body = _encoder.encode(Push(streams=streams))
+        if len(body) <= _MAX_PUSH_BYTES or lines == 1:
             refusal = self._push(site, body)
             if refusal is None:
-                outcome.stored += sum(len(stream.values) for stream in streams)
-                return
-        halves = _halves(streams)
-        if halves is None:
-            outcome.dead_letters.append(DeadLetter(_encoder.encode(streams[0]), "refused", refusal or ""))
-            return
-        for half in halves:
-            self._put(site, half, outcome)
+                outcome.stored += lines
+                return []
+            if lines == 1 or _refused_lines(refusal) == lines:
+                outcome.dead_letters += [DeadLetter(line, "refused", refusal[:500]) for line in _each_line(streams)]
+                return []
+        return _parts(streams)
+
+    @contextmanager
+    def _alone(self, site: str) -> Iterator[None]:
+        """Take one batch of a site apart at a time: a site that sends bad ones only shall not keep others waiting."""
+        with self._lock:
+            if site in self._taken_apart:
+                raise StoreBusyError(f"another batch of {site} is being taken apart", status=429)
+            self._taken_apart.add(site)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken_apart.remove(site)
 
     def _push(self, site: str, body: bytes) -> str | None:
         """Return None when Loki took all of it, or why it refuses some of it for ever."""
@@ -94,11 +118,11 @@ class LokiStore:
             raise StoreBusyError(f"{type(error).__name__}: {error}") from error
         if response.status in (200, 204):
             return None
-        text = response.data.decode(errors="replace").strip()[:500]
+        text = response.data.decode(errors="replace").strip()
         if response.status == 400:
             return text
         raise StoreBusyError(
-            f"{response.status} {text}",
+            f"{response.status} {text[:500]}",
             status=429 if response.status == 429 else 503,
             retry_after_s=_retry_after_s(response),
         )
@@ -136,20 +160,26 @@ def _sorted_out(raw_streams: Sequence[msgspec.Raw], site: str) -> tuple[list[Str
     return good, dead
 
 
-def _is_one_line(streams: Sequence[Stream]) -> bool:
-    return len(streams) == 1 and len(streams[0].values) <= 1
+def _refused_lines(refusal: str) -> int:
+    """Return how many lines Loki says it refuses, 0 when it does not say; when it is all, none is tried alone."""
+    counts = _REFUSED_BY_DISTRIBUTOR.findall(refusal) or _REFUSED_BY_INGESTER.findall(refusal)
+    return sum(int(count) for count in counts)
 
 
-def _halves(streams: Sequence[Stream]) -> tuple[list[Stream], list[Stream]] | None:
-    """Return two parts, of the streams or of the one stream's lines; None for a single line."""
-    if _is_one_line(streams):
-        return None
-    if len(streams) > 1:
-        middle = len(streams) // 2
-        return list(streams[:middle]), list(streams[middle:])
-    [stream] = streams
-    middle = len(stream.values) // 2
-    return [Stream(stream.stream, stream.values[:middle])], [Stream(stream.stream, stream.values[middle:])]
+def _each_line(streams: Sequence[Stream]) -> list[bytes]:
+    return [_encoder.encode(Stream(stream.stream, [value])) for stream in streams for value in stream.values]
+
+
+def _parts(streams: Sequence[Stream]) -> list[list[Stream]]:
+    """Return the lines of each set of labels, or the halves of a single set: Loki counts refused lines by stream."""
+    lines: dict[Labels, list[msgspec.Raw]] = {}
+    for stream in streams:
+        lines.setdefault(stream.stream, []).extend(stream.values)
+    if len(lines) > 1:
+        return [[Stream(labels, values)] for labels, values in lines.items()]
+    [(labels, values)] = lines.items()
+    middle = len(values) // 2
+    return [[Stream(labels, values[:middle])], [Stream(labels, values[middle:])]]
 
 
 def _retry_after_s(response: urllib3.BaseHTTPResponse) -> int:

@@ -30,7 +30,7 @@ def messages() -> dict[str, dict[str, str]]:
     return catalogue
 
 
-ExcInfo = bool | tuple[type[BaseException], BaseException, TracebackType | None]
+ExcInfo = bool | BaseException | None | tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def event(

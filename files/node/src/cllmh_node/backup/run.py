@@ -201,19 +201,18 @@ class BackupRun:
         if error is None:
             self._done(future.result())
             return
-        self._all_failed([channel], "defect", type(error).__name__)
-        logger.error("channel %d", channel, exc_info=error)
+        self._all_failed([channel], "defect", type(error).__name__, error)
 
     def _done(self, result: ChannelResult) -> None:
         self._totals.results.append(result)
         self._telling.channel(result)
 
-    def _all_failed(self, channels: Sequence[int], cause: Cause, text: str) -> None:
+    def _all_failed(self, channels: Sequence[int], cause: Cause, text: str, error: BaseException | None = None) -> None:
         recorder = choose_recorder(self._settings)
         for channel in channels:
             event(
-                logger, "backup_channel_failed", level=logging.ERROR, channel=channel, cause=cause, attempts=0,
-                text=text,
+                logger, "backup_channel_failed", level=logging.ERROR, exc_info=error, channel=channel, cause=cause,
+                attempts=0, text=text,
             )  # fmt: skip
             self._done(ChannelResult(channel, "failed", 0, recorder, cause=cause, text=text))
 

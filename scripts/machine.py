@@ -38,6 +38,9 @@ BENCH_PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "mkfs.ext4": "e2fsprogs",
     "gcc": "build-essential",
+    "syslog-ng": "syslog-ng-core",
+    "nft": "nftables",
+    "ip": "iproute2",
 }
 FILES = {
     "/usr/share/doc/opencv-doc/examples/data/vtest.avi": "opencv-doc",
@@ -49,7 +52,7 @@ TEST_FILES = {
     "/usr/lib/syslog-ng/*/libhttp.so": "syslog-ng-mod-http",
     "/usr/lib/syslog-ng/*/libadd-contextual-data.so": "syslog-ng-mod-add-contextual-data",
 }
-"""The same, needed by tests alone; the name is a pattern."""
+"""The same, needed by tests and benchmarks alone; the name is a pattern."""
 
 
 class Refused(Exception):
@@ -98,7 +101,7 @@ def missing_packages(commands: dict[str, str], files: dict[str, str]) -> list[st
 def main() -> int:
     """Install what is missing: ``machine.py [--tests | --bench]``."""
     if "--bench" in sys.argv:
-        packages = missing_packages(BENCH_PACKAGES, FILES)
+        packages = missing_packages(BENCH_PACKAGES, {**FILES, **TEST_FILES})
     elif "--tests" in sys.argv:
         packages = missing_packages({**PACKAGES, **TEST_PACKAGES}, {**FILES, **TEST_FILES})
     else:

@@ -20,6 +20,9 @@ NAMES = (
     "probe",
     "disk_full",
     "backup",
+    "logs_loss",
+    "logs_speed",
+    "logs_backlog",
 )
 
 

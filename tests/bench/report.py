@@ -20,7 +20,8 @@ INTRODUCTION = (
     "streams from `tests/bench/source.py`; what they kept is what can be decoded from their files. A full kill run is",
     "1,000 kills and a full soak 30 minutes: `kills` and the seconds of a section tell whether it was one. Power cuts",
     "are machines (qemu without KVM) that are killed: they take ten minutes, root and a Debian mirror, and so they are",
-    "not part of `make test`.\n",
+    "not part of `make test`. Benchmarks of logs run the real syslog-ng, nginx, door and Loki with the roles'",
+    "configurations, on machines that are namespaces of the one that measures.\n",
 )
 
 

@@ -29,6 +29,7 @@ LONGEST_FIRST = (
     "reports",
     "motion_recorder",
     "hub_api",
+    "backup_manager",
     "hdd_monitor",
     "syslog_ng",
     "gateway",

@@ -5,6 +5,7 @@ import logging
 import os
 import pickle
 import re
+import shutil
 import socket
 import socketserver
 import stat
@@ -341,6 +342,16 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_whole_recording_is_found_whole(recording: Path) -> None:
+    assert check_file(recording, 2.0).problem is None
+
+
+def test_what_debian_12_says_of_its_memory_is_no_complaint_of_the_file(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ffprobe = tmp_path / "ffprobe"
+    ffprobe.write_text(f'#!/bin/sh\necho "Warning: using insecure memory!" >&2\nexec {shutil.which("ffprobe")} "$@"\n')
+    ffprobe.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     assert check_file(recording, 2.0).problem is None
 
 

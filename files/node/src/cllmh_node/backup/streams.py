@@ -17,6 +17,7 @@ STREAM_TIMEOUT_S = 10.0
 _FILE_TIMEOUT_S = 60.0
 _LOOK_EVERY_S = 0.5
 _PLACES = (0.0, 0.3, 0.6, 0.9)  # of the length that is wanted: a good recording may be a tenth shorter
+_NO_COMPLAINT = "Warning: using insecure memory!"  # libgcrypt's, below Debian 12's FFmpeg, where memory is not locked
 _PROTOCOLS = "pipe,rtsp,rtsps,rtp,tcp,tls,crypto"
 _LIST = "ffconcat version 1.0\nfile '{url}'\noption rtsp_transport tcp\noption timeout {timeout_us}\n"
 
@@ -104,7 +105,7 @@ def _ffprobe(
                 if stopping() or time.monotonic() > deadline:
                     process.kill()
                     raise ProbeError(f"ffprobe has not ended within {timeout_s:.0f} s") from None
-    complaint = said.strip().splitlines()
+    complaint = [line for line in said.strip().splitlines() if line != _NO_COMPLAINT]
     if process.returncode or (strict and complaint):
         # The last line is about the file as a whole; of a stream's complaints nothing is taken, they hold the URL.
         raise ProbeError(f"ffprobe says: {complaint[-1][:200]}" if strict and complaint else "ffprobe cannot read it")

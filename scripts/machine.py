@@ -30,6 +30,7 @@ TEST_PACKAGES = {
     "logrotate": "logrotate",
     "motion": "motion",
     "rclone": "rclone",
+    "mvn": "maven",
 }
 BENCH_PACKAGES = {
     "motion": "motion",

@@ -1,6 +1,7 @@
 """The command line `cllmh-hub VERB`.
 
-Exit codes: 0 done, 1 log lines are missing or doubled, 2 wrong usage or configuration, 3 the log store cannot be asked.
+Exit codes: 0 done, 1 not done, or log lines are missing or doubled, 2 wrong usage or configuration, 3 the log store
+cannot be asked.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from cllmh_hub.completeness import command as completeness
 from cllmh_hub.config import DEFAULT_CONFIG, HubConfig
 from cllmh_hub.config_file import ConfigError, load_config
 from cllmh_hub.log_door import command as log_door
+from cllmh_hub.log_keeper import command as log_keeper
 
 EXIT_OK = 0
 EXIT_USAGE = 2
@@ -43,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     openapi.set_defaults(run=_openapi)
 
     log_door.add_verbs(verbs)
+    log_keeper.add_verbs(verbs)
 
     logs = verbs.add_parser("logs", help="questions about the log lines of the sites")
     complete = logs.add_subparsers(dest="question", metavar="QUESTION", required=True).add_parser(

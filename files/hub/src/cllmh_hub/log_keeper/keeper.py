@@ -79,8 +79,8 @@ def apply(store: Elasticsearch, config: LogKeeperConfig) -> list[str]:
     template = json.loads(text)
     if _stored_template(store) != template:
         store.indices.put_index_template(name=TEMPLATE, **template)
-        # The days that are there already, today above all: a new field would be refused in them.
-        store.indices.put_mapping(index=PATTERN, **template["template"]["mappings"])
+        # The days that are there already (or none is), today above all: a new field would be refused in them.
+        store.indices.put_mapping(index=PATTERN, allow_no_indices=True, **template["template"]["mappings"])
         changed.append("index template")
     wanted = config.snapshots.repository
     if wanted and _stored_repository(store) != _repository_fields(wanted):

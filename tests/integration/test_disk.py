@@ -45,12 +45,12 @@ def test_when_the_disk_is_back_recording_goes_on_without_a_restart(disk: SmallDi
         wait_for(lambda: len(recorder.log_lines("clip_closed")) >= len(NAMES) or None, 40, "clips")
         disk.break_off()
         disk.unmount(lazily=True)
-        wait_for(lambda: gaps(ended=False), 20, "a gap of each camera")
+        wait_for(lambda: gaps(ended=False), 60, "a gap of each camera")
         wait_for(lambda: recorder.log_lines("disk_failed"), 5, "the alarm")
         assert list(disk.path.iterdir()) == [], "nothing is written below"
         wait_for(lambda: causes() == {"disk"}, 10, "the cameras' state to say so")
         disk.mount()
-        wait_for(lambda: gaps(ended=True), 20, "the gaps' ends")
+        wait_for(lambda: gaps(ended=True), 60, "the gaps' ends")
         wait_for(lambda: recorder.log_lines("disk_returned"), 5, "the end of the alarm")
         assert process.poll() is None
     assert len(recorder.log_lines("disk_failed")) == 1

@@ -219,7 +219,11 @@ def roll_out(host, *arguments):
         ROOT / ".venv/bin/ansible-playbook", "-i", ROOT / "inventory/lab", ROOT / "molecule/syslog_ng/converge.yml",
         "--limit", host.check_output("hostname"), *arguments,
     ]  # fmt: skip
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240, check=False
+    )
+    done.stdout = " ".join(done.stdout.split())  # a refusal is wrapped, and stands in the errors
+    return done
 
 
 def fill_the_buffer(host, address, text, lines):
@@ -257,7 +261,7 @@ def test_a_buffer_is_emptied_before_it_is_changed(host, hub, node):
     fill_the_buffer(host, address, text + "x", 10)
     assert len(wait_for_lines(hub, site, f"{text} ", count=900)) == 900
     assert len(wait_for_lines(hub, site, f"{text}x ", count=10)) == 10
-    assert host.check_output("ls /var/lib/syslog-ng/other").strip() == "syslog-ng-00000.rqf"
+    assert "syslog-ng-00000.rqf" in host.check_output("ls /var/lib/syslog-ng/other")
     assert "rqf" not in host.check_output("ls /var/lib/syslog-ng/cllmh")
 
 

@@ -41,7 +41,14 @@ def from_release(pin: dict[str, Any], architecture: str, work: Path, lock: Path)
 def from_maven(pin: dict[str, Any], work: Path) -> Path:
     """Return the server for integration tests, packed as the official archive is."""
     artifact = f"{pin['maven_artifact']}:{pin['version']}:zip"
-    command = ["mvn", "--batch-mode", "--quiet", "dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={work}"]
+    command = [
+        "mvn",
+        "--batch-mode",
+        "--quiet",
+        "dependency:copy",
+        f"-Dartifact={artifact}",
+        f"-DoutputDirectory={work}",
+    ]
     try:
         subprocess.run(command, stdout=sys.stderr, timeout=_MAVEN_TIMEOUT_S, check=True)
     except (OSError, subprocess.SubprocessError) as error:

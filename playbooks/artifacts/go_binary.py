@@ -9,7 +9,6 @@ incoming/<name>. Prints "staged ..." when it changed something, "valid ..." when
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -17,31 +16,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from pathlib import Path
 
+import release
 import yaml
+from release import IntegrityError, NotThisWayError
+from staging import file_sha256
 
-PROBE_TIMEOUT_S = 5
-DOWNLOAD_TIMEOUT_S = 60
 BUILD_TIMEOUT_S = 3600
 GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-
-
-class NotThisWayError(Exception):
-    """This way of getting the program is not open here; the next one is tried."""
-
-
-class IntegrityError(Exception):
-    """What was fetched is not what is pinned: nothing is staged, no other way is tried."""
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def staged_entry(artifacts: Path, name: str, version: str, architecture: str) -> dict[str, str] | None:
@@ -49,54 +33,28 @@ def staged_entry(artifacts: Path, name: str, version: str, architecture: str) ->
     try:
         entry = yaml.safe_load((artifacts / "entries" / f"{name}.yml").read_text())
         wanted = f"{name}/{version}/{architecture}/{name}"
-        if entry["path"] == wanted and sha256_of(artifacts / wanted) == entry["sha256"]:
+        if entry["path"] == wanted and file_sha256(artifacts / wanted) == entry["sha256"]:
             return dict(entry)
     except (OSError, KeyError, TypeError, yaml.YAMLError):
         return None
     return None
 
 
-def expected_checksum(checksum_file: str, archive: str) -> str:
-    """Find an archive's sha256 in the text of a `sha256sum` style file."""
-    for line in checksum_file.splitlines():
-        match = re.fullmatch(r"([0-9a-f]{64})\s+\*?(?:\./|dist/)*(\S+)", line.strip())
-        if match and match[2] == archive:
-            return match[1]
-    raise IntegrityError(f"the release's checksum file does not list {archive}")
-
-
-def record_in_lock(lock_file: Path, name: str, architecture: str, sha256: str) -> None:
-    """Put a sha256 that was verified for the first time into artifacts.lock.yml, comments kept."""
-    text = lock_file.read_text()
-    pattern = rf"(?ms)^({name}:\n(?:[ #].*?\n)*?    {architecture}: )null$"
-    lock_file.write_text(re.sub(pattern, rf"\g<1>{sha256}", text, count=1))
-
-
 def from_release(name: str, pin: dict, architecture: str, work: Path, lock_file: Path) -> Path:
     """Download and verify the official archive; NotThisWayError when the release cannot be reached."""
-    archive_name = f"{name}-linux-{architecture}.zip"
-    try:
-        checksums = f"{pin['release_url']}/{pin['release_checksums']}"
-        with urllib.request.urlopen(checksums, timeout=PROBE_TIMEOUT_S) as answer:
-            wanted = expected_checksum(answer.read().decode(), archive_name)
-        archive = work / archive_name
-        with (
-            urllib.request.urlopen(f"{pin['release_url']}/{archive_name}", timeout=DOWNLOAD_TIMEOUT_S) as answer,
-            archive.open("wb") as file,
-        ):
-            shutil.copyfileobj(answer, file)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise NotThisWayError(f"release {pin['release_url']}: {error}") from error
     locked = pin["release_sha256"].get(architecture)
-    found = sha256_of(archive)
-    if found != wanted or locked not in (None, found):
-        raise IntegrityError(
-            f"{archive_name}: sha256 is {found}; the release says {wanted}, artifacts.lock.yml says {locked}"
-        )
+    archive, found = release.fetch(
+        pin["release_url"],
+        pin["release_checksums"],
+        f"{name}-linux-{architecture}.zip",
+        algorithm="sha256",
+        locked=locked,
+        work=work,
+    )
     with zipfile.ZipFile(archive) as content:
         binary = Path(content.extract(f"{name}-linux-{architecture}", work))
     if locked is None:
-        record_in_lock(lock_file, name, architecture, found)
+        release.record_in_lock(lock_file, name, architecture, found)
     return binary
 
 
@@ -114,7 +72,7 @@ def go_command(minimum: str, module: Path, artifacts: Path) -> str:
             return system
     toolchain = artifacts / "build" / "go-toolchain"
     requirements = module / "go-toolchain.txt"
-    marker = toolchain / sha256_of(requirements)
+    marker = toolchain / file_sha256(requirements)
     if not marker.exists():
         shutil.rmtree(toolchain, ignore_errors=True)
         try:
@@ -196,7 +154,7 @@ def stage(args: argparse.Namespace) -> str:
                 continue
             check_version(name, binary, version, architecture)
             binary.replace(args.artifacts / path)
-        entry = {"version": version, "path": str(path), "sha256": sha256_of(args.artifacts / path), "source": way}
+        entry = {"version": version, "path": str(path), "sha256": file_sha256(args.artifacts / path), "source": way}
         (args.artifacts / "entries" / f"{name}.yml").write_text(json.dumps(entry) + "\n")
         return f"staged {version} from {way}"
     raise NotThisWayError("; ".join(refused))

@@ -21,7 +21,9 @@ class IntegrityError(Exception):
     """What was fetched is not what is pinned: nothing is staged, no other way is tried."""
 
 
-def fetch(url: str, checksums: str, archive: str, *, algorithm: str, locked: str | None, work: Path) -> tuple[Path, str]:
+def fetch(
+    url: str, checksums: str, archive: str, *, algorithm: str, locked: str | None, work: Path
+) -> tuple[Path, str]:
     """Download ``url``/``archive`` into ``work`` and verify it; return its path and checksum.
 
     ``checksums`` is the release's file of checksums, ``locked`` the one that was recorded, if one was. Raises NotThisWayError

@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
-import importlib.util
 import io
-import sys
 import tarfile
-import threading
 import zipfile
 from argparse import Namespace
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
 
-FOLDER = Path(__file__).parents[3] / "playbooks" / "artifacts"
+from unit.logs.stagers import loaded, served
+
 OFFICIAL = "elasticsearch-9.2.0-linux-x86_64.tar.gz"
 NO_RELEASE = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
 def stager() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(FOLDER))
-    spec = importlib.util.spec_from_file_location("stage_elasticsearch", FOLDER / "elasticsearch.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(FOLDER))
-
-
-class SilentHandler(http.server.SimpleHTTPRequestHandler):
-    """Serve files and say nothing."""
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Stay silent."""
+    with loaded("elasticsearch") as module:
+        yield module
 
 
 def official_archive(version: str = "9.2.0") -> bytes:
@@ -60,13 +43,8 @@ def release(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     (folder / OFFICIAL).write_bytes(official_archive())
     digest = hashlib.sha512((folder / OFFICIAL).read_bytes()).hexdigest()
     (folder / f"{OFFICIAL}.sha512").write_text(f"{digest}  {OFFICIAL}\n")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(SilentHandler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(folder) as url:
+        yield folder, url
 
 
 @pytest.fixture

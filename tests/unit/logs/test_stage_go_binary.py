@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
-import importlib.util
-import threading
 import zipfile
 from argparse import Namespace
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
 
+from unit.logs.stagers import loaded, served
+
 ROOT = Path(__file__).parents[3]
 STAND_IN = "#!/bin/sh\necho 'loki, version 3.7.6 (a stand-in)'\n"
 
 
 @pytest.fixture(scope="module")
-def stager() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("go_binary", ROOT / "playbooks" / "artifacts" / "go_binary.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-class SilentHandler(http.server.SimpleHTTPRequestHandler):
-    """Serve files and say nothing."""
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Stay silent."""
+def stager() -> Iterator[ModuleType]:
+    with loaded("go_binary") as module:
+        yield module
 
 
 @pytest.fixture
@@ -46,13 +33,8 @@ def release(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         archive.writestr("loki-linux-amd64", STAND_IN)
     digest = hashlib.sha256((folder / "loki-linux-amd64.zip").read_bytes()).hexdigest()
     (folder / "SHA256SUMS").write_text(f"{'0' * 64}  other.zip\n{digest}  loki-linux-amd64.zip\n")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(SilentHandler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(folder) as url:
+        yield folder, url
 
 
 def arguments(tmp_path: Path, release_url: str, source: str = "any") -> Namespace:

@@ -1,4 +1,4 @@
-"""What stagers share that fetch an official release: verified against its own checksum file and against artifacts.lock.yml."""
+"""What stagers share that fetch an official release, verified by its own checksum file and by artifacts.lock.yml."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def fetch(
 ) -> tuple[Path, str]:
     """Download ``url``/``archive`` into ``work`` and verify it; return its path and checksum.
 
-    ``checksums`` is the release's file of checksums, ``locked`` the one that was recorded, if one was. Raises NotThisWayError
-    when the release cannot be reached, IntegrityError when the three do not agree.
+    ``checksums`` is the release's file of checksums, ``locked`` the one that was recorded, if one was. Raises
+    NotThisWayError when the release cannot be reached, IntegrityError when the three do not agree.
     """
     path = work / archive
     try:

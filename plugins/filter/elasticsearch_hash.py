@@ -35,7 +35,7 @@ author:
 
 EXAMPLES = r"""
 # A line of Elasticsearch's users file
-"{{ user }}:{{ password | cllmh.cctv.elasticsearch_hash('logs/' ~ user) }}"
+content: "{{ user }}:{{ password | cllmh.cctv.elasticsearch_hash('logs/' ~ user) }}"
 """
 
 RETURN = r"""

@@ -110,6 +110,7 @@ class Machine:
         run("ip", "link", "delete", f"vb-{self.nspawn_name}", quiet=True)
         for mount in mounts_below(self.dir):
             run("umount", "--lazy", mount)
+        self.remove_control_groups()
         self.pid_file.unlink(missing_ok=True)
 
     def processes(self) -> list[int]:
@@ -160,12 +161,37 @@ class Machine:
             shown = run("systemctl", "show", "--property=MainPID", "--value", self.unit)
             pid = int(shown.stdout)
         else:
+            for group in self.control_groups():
+                group.mkdir(exist_ok=True)
             env = {**os.environ, "UNIFIED_CGROUP_HIERARCHY": "yes"}
             pid = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True
-            ).pid
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True,
+                preexec_fn=self.enter_control_groups,
+            ).pid  # fmt: skip
         log.close()
         self.pid_file.write_text(f"{pid}\n")
+
+    def control_groups(self) -> list[Path]:
+        """Control groups of this machine alone, where no systemd on the host gives it one.
+
+        Without them all machines share one tree, and a unit that ends in one takes away the group of its namesake that
+        starts in another (systemd then says 219/CGROUP).
+        """
+        hierarchies = {line.split()[1] for line in mounts() if line.split()[2] == "cgroup2"}
+        hierarchies |= {line.split()[1] for line in mounts() if "name=systemd" in line.split()[3].split(",")}
+        return [Path(hierarchy) / f"cllmh-lab-{self.nspawn_name}" for hierarchy in sorted(hierarchies)]
+
+    def enter_control_groups(self) -> None:
+        """Move this process into the machine's control groups."""
+        for group in self.control_groups():
+            (group / "cgroup.procs").write_text("0")
+
+    def remove_control_groups(self) -> None:
+        """Remove what the machine left of its control groups, the innermost first."""
+        for group in self.control_groups():
+            for folder, _, _ in os.walk(group, topdown=False):
+                with contextlib.suppress(OSError):  # a process that still ends; the next machine uses it as it is
+                    Path(folder).rmdir()
 
     def personalise(self) -> None:
         """Name, addresses, host key and the controller's key; written through the overlay before the boot."""
@@ -412,9 +438,14 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def mounts() -> list[str]:
+    """Lines of the table of mounts: device, mount point, type, options."""
+    return Path("/proc/self/mounts").read_text().splitlines()
+
+
 def mounts_below(folder: Path) -> Iterator[str]:
     """Mount points inside a folder, deepest first."""
-    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    points = [line.split()[1] for line in mounts()]
     inside = [p for p in points if p == str(folder) or p.startswith(f"{folder}/")]
     yield from sorted(inside, key=len, reverse=True)
 

@@ -7,9 +7,11 @@ Without --env-file it reads `.env` in this folder, or beside this file. All of i
 The functions below can be imported too; those that need settings read them from the environment.
 """
 
+import gc
 import sys
 from pathlib import Path
 
+gc.disable()  # What is imported stays: to look through it for garbage is a fifth of the start.
 try:
     from cllmh_node.backup.api import (
         backup_channel,
@@ -25,6 +27,7 @@ try:
     from cllmh_node.backup.settings import find_env_file
 except ImportError:
     sys.exit("The package cllmh-node is not installed. In this folder: pip install -r requirements.txt (see README.md)")
+gc.enable()
 
 __all__ = [
     "backup_channel",

@@ -23,6 +23,8 @@ NAMES = (
     "logs_loss",
     "logs_speed",
     "logs_backlog",
+    "logs_retention",
+    "logs_rotation",
 )
 
 

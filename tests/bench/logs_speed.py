@@ -35,7 +35,7 @@ def run(short: bool = False) -> Result:
     for way in WAYS if has_promtail else WAYS[:2]:
         with machines() as (hub, node):
             if way == "promtail":
-                promtail.start(node, hub.address)
+                promtail.start(node, hub)
             else:
                 node.boot()
             for rate in (*RATES, None):

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.logs import loki, stock
+from bench.logs import stock
 from bench.logs.emitters import Device, Emitter
 from bench.logs.hub import LOKI_DISK, Hub
 from bench.logs.node import Node
-from bench.processes import wait_for
 
 FAULTS = (
     "hub_kill", "partition", "node_kill", "disk_full", "node_reboot_in_partition", "gateway_kill",
     "hub_stall", "loki_kill", "hub_stall_then_kill",
 )  # fmt: skip
 """Each of them once; a run goes round."""
-
-NEARLY_FULL = 0.9
-"""Loki's default for `ingester.wal.disk_full_threshold`."""
 
 _FILLER = f"{LOKI_DISK}/somebody-elses-file"
 
@@ -84,16 +79,8 @@ class Faults:
         self.hub.wait_until_ready()
 
     def disk_full(self, _: Site) -> None:
-        """The disk of Loki (and of the stock files) is filled to the last byte, and freed.
-
-        It is nearly full until Loki has noticed, as a large disk is: Loki looks every ten seconds whether 90 % are
-        used. A disk that fills faster costs lines when Loki is killed in the next minutes (see docs/logs.md).
-        """
-        disk = shutil.disk_usage(self.hub.path(LOKI_DISK))
-        self.hub.run("fallocate", "-l", str(int(disk.free - 0.05 * disk.total)), _FILLER)
-        usage = "loki_ingester_wal_disk_usage_percent"
-        wait_for(lambda: loki.metric(self.hub.loki_url, usage) > NEARLY_FULL, 30, "Loki to see its disk fill")
-        self.hub.run("sh", "-c", f"cat /dev/zero >> {_FILLER} || true")
+        """The disk of Loki (and of the stock files) is filled to the last byte at once, and freed."""
+        self.hub.run("sh", "-c", f"cat /dev/zero > {_FILLER} || true")
         time.sleep(self.seconds)
         self.hub.path(_FILLER).unlink()
 

@@ -63,7 +63,11 @@ class Hub(Machine):
             "ansible_facts": {"distribution_major_version": "12" if platform_is_bookworm() else "13"},
         }
         self.write("/etc/nginx/nginx.conf", render("gateway", "etc/nginx/nginx.conf.j2", values))
-        values = {"log_door_loki_url": self.loki_url, "log_door_elasticsearch_enabled": False}
+        values = {
+            "log_door_loki_url": self.loki_url,
+            "log_door_loki_dir": LOKI_DISK,
+            "log_door_elasticsearch_enabled": False,
+        }
         self.write("/etc/cllmh/log_door.yml", render("log_door", "etc/cllmh/log_door.yml.j2", values))
         for missing in ("/var/log/nginx", "/var/lib/nginx", "/var/lib/cllmh/log_door"):
             self.path(missing).mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from bench.logs import loki
 from bench.logs.emitters import LINE, Emitter
 
 EVERY_S = 0.05
-TOGETHER = 1000
+TOGETHER = 2000
 """More lines than syslog-ng takes at once."""
 
 

@@ -241,6 +241,36 @@ def test_while_loki_does_not_take_lines_the_node_keeps_them(
     assert door.count("batches_kept_back", store="loki", site="site-a", status=str(node_hears)) == 1
 
 
+def test_while_lokis_disk_is_nearly_full_nothing_is_taken_and_the_journal_says_what_to_do(
+    tmp_path: Path, loki: FakeLoki, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = Door(tmp_path, loki.url, loki_dir=tmp_path, loki_max_used_percent=90)
+    real = os.statvfs(tmp_path)
+    disk = {"blocks": 1000, "bfree": 139, "bavail": 89}  # 50 are root's alone: 861 of 950 are used
+
+    def statvfs(_: Path) -> os.statvfs_result:
+        return os.statvfs_result((*real[:2], disk["blocks"], disk["bfree"], disk["bavail"], *real[5:]))
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    assert door.push([line("kept")]).status_code == 503
+    assert door.push([line("kept")]).headers["Retry-After"] == "10"
+    assert loki.texts("site-a") == []
+    [said] = [record for record in caplog.records if record.getMessage() == "log_store_busy"]
+    assert f"its disk at {tmp_path} is 90.6% full and at most 90 % may be: free some" in str(vars(said))
+    disk |= {"bfree": 145, "bavail": 95}
+    assert door.push([line("kept")]).status_code == 204
+    assert loki.texts("site-a") == ["kept"]
+
+
+def test_a_disk_that_cannot_be_looked_at_is_said_and_costs_no_line(
+    tmp_path: Path, loki: FakeLoki, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = Door(tmp_path, loki.url, loki_dir=tmp_path / "gone")
+    assert door.push([line("kept")]).status_code == 503
+    [said] = [record for record in caplog.records if record.getMessage() == "log_store_busy"]
+    assert "gone cannot be looked at: No such file or directory" in str(vars(said))
+
+
 def test_without_loki_the_node_keeps_its_lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     door = Door(tmp_path, "http://127.0.0.1:9")
     answers = [door.push([line("kept")]) for _ in range(3)]

@@ -8,11 +8,13 @@ import re
 import stat
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
+
+if TYPE_CHECKING:
+    import yaml
 
 _SECRET_KEY = re.compile(r"(password|passphrase|secret|token)(?!_file)", re.IGNORECASE)
 _MAX_SHOWN_CHARS = 80
@@ -54,6 +56,8 @@ def load_config(path: Path, model: type[Model]) -> Model:
 
     Raises ConfigError when the file cannot be read, is not YAML or does not fit the model.
     """
+    import yaml  # a tenth of a second on a small node, and some read no file
+
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -102,9 +106,11 @@ def _is_number(annotation: Any) -> bool:
     return annotation in (int, float)
 
 
-def _yaml_problem(error: yaml.YAMLError) -> str:
+def _yaml_problem(error: "yaml.YAMLError") -> str:
     """Return what is wrong and where, without the line's text (it may hold a secret)."""
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+    from yaml import MarkedYAMLError
+
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         return f"line {error.problem_mark.line + 1}: {error.problem}"
     return "it could not be parsed"
 

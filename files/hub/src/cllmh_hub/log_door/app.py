@@ -16,6 +16,7 @@ from cllmh_hub.log_door.batch import Store, StoreBusyError
 from cllmh_hub.log_door.config import LogDoorConfig
 from cllmh_hub.log_door.counters import Counters
 from cllmh_hub.log_door.dead_letters import DeadLetters
+from cllmh_hub.log_door.disk import Disk
 from cllmh_hub.log_door.elasticsearch import ElasticsearchStore
 from cllmh_hub.log_door.entrance import Entrance
 from cllmh_hub.log_door.loki import LokiStore
@@ -38,7 +39,8 @@ def create_app(config: LogDoorConfig, counters: Counters, *, now: Callable[[], d
         app.add_url_rule(path, store.name, lambda: _take(entrance), methods=["POST"])
 
     connections = config.batches_per_store
-    open_at("/loki/api/v1/push", LokiStore(str(config.loki_url), connections=connections))
+    disk = Disk(config.loki_dir, config.loki_max_used_percent) if config.loki_dir else None
+    open_at("/loki/api/v1/push", LokiStore(str(config.loki_url), connections=connections, disk=disk))
     if config.elasticsearch:
         open_at("/logs/elasticsearch", ElasticsearchStore(config.elasticsearch, connections=connections, now=now))
     return app

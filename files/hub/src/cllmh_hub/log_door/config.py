@@ -32,6 +32,11 @@ class LogDoorConfig(ServiceConfig):
 
     loki_url: HttpUrl = HttpUrl("http://127.0.0.1:3100")
 
+    loki_dir: Path | None = None
+    """Where Loki keeps its data, when it runs on this machine alone: no line is taken while that disk is too full."""
+
+    loki_max_used_percent: Annotated[int, Field(ge=50, le=99)] = 90
+
     elasticsearch: ElasticsearchConfig | None = None
     """None: there is no second store."""
 

@@ -10,6 +10,7 @@ import msgspec
 import urllib3
 
 from cllmh_hub.log_door.batch import NOT_JSON, Cause, DeadLetter, Outcome, StoreBusyError
+from cllmh_hub.log_door.disk import Disk
 
 # A node waits 30 s for its answer.
 _TIMEOUT = urllib3.Timeout(connect=3, read=20)
@@ -60,7 +61,8 @@ class LokiStore:
     name = "loki"
     media_type = "application/json"
 
-    def __init__(self, url: str, *, connections: int) -> None:
+    def __init__(self, url: str, *, connections: int, disk: Disk | None = None) -> None:
+        self._disk = disk
         self._lock = threading.Lock()
         self._taken_apart: set[str] = set()
         self._pool = urllib3.connection_from_url(url, maxsize=connections, retries=False, timeout=_TIMEOUT)
@@ -111,6 +113,8 @@ class LokiStore:
 
     def _push(self, site: str, body: bytes) -> str | None:
         """Return None when Loki took all of it, or why it refuses some of it for ever."""
+        if self._disk:
+            self._disk.check()
         headers = {"Content-Type": "application/json", "X-Scope-OrgID": site}
         try:
             response = self._pool.urlopen("POST", "/loki/api/v1/push", body=body, headers=headers)

@@ -1,4 +1,4 @@
-"""Promtail as its documentation shows it, on a node, with the node's certificate to the hub's nginx and the same Loki."""
+"""Promtail as its documentation shows it, on a node, with the node's certificate to the same hub and Loki."""
 
 from __future__ import annotations
 

@@ -262,6 +262,21 @@ def test_while_lokis_disk_is_nearly_full_nothing_is_taken_and_the_journal_says_w
     assert loki.texts("site-a") == ["kept"]
 
 
+def test_a_batch_during_which_the_disk_fills_is_sent_again(
+    tmp_path: Path, loki: FakeLoki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = Door(tmp_path, loki.url, loki_dir=tmp_path)
+    real = os.statvfs(tmp_path)
+    free = iter([500, 10, 500, 500])
+
+    def statvfs(_: Path) -> os.statvfs_result:
+        return os.statvfs_result((*real[:2], 1000, left := next(free), left, *real[5:]))
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    assert door.push([line("kept")]).status_code == 503
+    assert door.push([line("kept")]).status_code == 204
+
+
 def test_a_disk_that_cannot_be_looked_at_is_said_and_costs_no_line(
     tmp_path: Path, loki: FakeLoki, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ class Disk:
     """Takes no more lines above `max_used_percent`.
 
     Loki says yes to lines that its full disk did not take. It looks at its disk itself, but only every ten seconds;
-    this asks the file system before each batch (some microseconds).
+    this asks the file system before and after each batch (some microseconds).
     """
 
     folder: Path

@@ -121,6 +121,8 @@ class LokiStore:
         except urllib3.exceptions.HTTPError as error:
             raise StoreBusyError(f"{type(error).__name__}: {error}") from error
         if response.status in (200, 204):
+            if self._disk:  # it may have filled meanwhile; what comes again is the same lines
+                self._disk.check()
             return None
         text = response.data.decode(errors="replace").strip()
         if response.status == 400:

@@ -161,7 +161,8 @@ class Hub:
         if name == "promtail" and not self.stock:
             positions, files = str(folder / "promtail" / "positions.yml"), str(self.sites / "*/*.log")
             resume = [sys.executable, str(RESUME), positions, self.loki_url, "2097152", files]
-            subprocess.run(resume, check=True, timeout=90)
+            # The unit begins again until Loki can be asked.
+            wait_for(lambda: subprocess.run(resume, timeout=90, check=False).returncode == 0, 90, "Promtail's start", 1)
         with (folder / f"{name}.out").open("ab") as out:
             self.processes[name] = subprocess.Popen(commands[name], stdout=out, stderr=out)
 
@@ -169,6 +170,14 @@ class Hub:
         """End a program as a power cut would."""
         self.processes[name].kill()
         self.processes[name].wait(20)
+
+    def strike(self, loki_too: bool) -> None:
+        """Kill Promtail, and Loki with it or not; start what was killed again."""
+        self.kill("promtail")
+        if loki_too:
+            self.kill("loki")
+            self.start("loki")
+        self.start("promtail")
 
     def rotate(self) -> None:
         """Run logrotate once; what may not be rotated yet makes it fail, which is as it should be."""
@@ -206,6 +215,7 @@ def measured(hub: Hub, seconds: int, rate: int, struck: bool, progress: Progress
     """Send lines for some seconds while files are rotated; return what Loki has of them in the end."""
     way = "stock" if hub.stock else "ours"
     began_ns, ended, kills = time.time_ns(), threading.Event(), 0
+    striker = threading.Thread()
 
     def rotating() -> None:
         # The stock recipe's is as often as ours; ours takes what Loki has of the files that are complete.
@@ -223,17 +233,14 @@ def measured(hub: Hub, seconds: int, rate: int, struck: bool, progress: Progress
                     connection.sendall("".join(f"<14>bench {n} {FILLER}\n" for n in range(sent, due)).encode())
                     sent = due
                     time.sleep(0.05)
-                    if struck and time.monotonic() - began > strike_at:
-                        away = kills % 3 == 1
-                        if away:
-                            hub.kill("loki")
-                        hub.kill("promtail")
-                        hub.start("promtail")
-                        if away:
-                            hub.start("loki")
-                        kills, strike_at = kills + 1, strike_at + STRIKE_S
+                    if struck and time.monotonic() - began > strike_at and not striker.is_alive():
+                        striker = threading.Thread(target=hub.strike, args=(kills % 3 == 1,))
+                        striker.start()
+                        kills, strike_at = kills + 1, time.monotonic() - began + STRIKE_S
                     progress(f"{way}{', struck' if struck else ''}: {sent} lines sent")
                 took_s = time.monotonic() - began
+            if kills:
+                striker.join()
             settled = _settled(hub, sent, progress)
             ended.set()
             rotator.join(60)

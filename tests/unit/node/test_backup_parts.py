@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cllmh_node.backup import load
+from cllmh_node.backup import load, logs
 from cllmh_node.backup.channel import choose_recorder
 from cllmh_node.backup.logs import logging_to
 from cllmh_node.backup.messages import load_log_messages
@@ -281,6 +281,19 @@ def test_syslog_over_tcp_takes_lines_of_either_form(tcp_lines: tuple[int, list[b
         handler.close()
         assert re.fullmatch(pattern, lines[-1])
         assert handler.lost == 0
+
+
+def test_the_log_file_is_rotated_and_the_newest_lines_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "LOG_BYTES", 2_000)
+    told = settings(tmp_path)
+    with logging_to(told):
+        for number in range(200):
+            event(logging.getLogger("test"), "backup_no_room", text=f"line {number} ")
+    kept = [told.log_file, *(told.log_file.with_name(f"{told.log_file.name}.{number}") for number in range(1, 5))]
+    assert sorted(told.log_file.parent.glob(f"{told.log_file.name}*")) == sorted(kept)
+    assert all(path.stat().st_size <= 2_000 for path in kept)
+    numbers = [int(found) for path in reversed(kept) for found in re.findall(r'text="line (\d+) ', path.read_text())]
+    assert numbers == list(range(numbers[0], 200))
 
 
 def test_syslog_over_udp_carries_fields_and_severity(tmp_path: Path) -> None:

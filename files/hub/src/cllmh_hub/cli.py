@@ -6,12 +6,11 @@ cannot be asked.
 
 import argparse
 import json
-import runpy
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from cllmh_hub import __version__
+from cllmh_hub.command_line import add_config, serve
 from cllmh_hub.completeness import command as completeness
 from cllmh_hub.config import DEFAULT_CONFIG, HubConfig
 from cllmh_hub.config_file import ConfigError, load_config
@@ -28,17 +27,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"cllmh-hub {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
-    serve = verbs.add_parser("serve", help="run the API until it is told to stop")
-    _add_config(serve)
-    serve.add_argument("--bind", default="127.0.0.1:8000", help="HOST:PORT or unix:PATH (default: %(default)s)")
-    serve.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
-    serve.add_argument(
-        "--threads", type=int, default=16, help="requests at once in each process (default: %(default)s)"
-    )
-    serve.set_defaults(run=_serve)
+    api = verbs.add_parser("serve", help="run the API until it is told to stop")
+    add_config(api, DEFAULT_CONFIG)
+    api.add_argument("--bind", default="127.0.0.1:8000", help="HOST:PORT or unix:PATH (default: %(default)s)")
+    api.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
+    api.add_argument("--threads", type=int, default=16, help="requests at once in each process (default: %(default)s)")
+    api.set_defaults(run=_serve)
 
     check = verbs.add_parser("check-config", help="say whether a configuration file is right")
-    _add_config(check)
+    add_config(check, DEFAULT_CONFIG)
     check.set_defaults(run=_check_config)
 
     openapi = verbs.add_parser("openapi", help="print the OpenAPI document")
@@ -51,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     complete = logs.add_subparsers(dest="question", metavar="QUESTION", required=True).add_parser(
         "complete", help="prove by the log store that no line is missing and none is doubled, by node and hour"
     )
-    _add_config(complete)
+    add_config(complete, DEFAULT_CONFIG)
     completeness.add_arguments(complete)
     return parser
 
@@ -74,27 +71,12 @@ def openapi_text() -> str:
     return json.dumps(create_api().api_doc, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration (default: %(default)s)"
-    )
-
-
 def _serve(args: argparse.Namespace) -> int:
-    load_config(args.config, HubConfig)  # a wrong file is one clear sentence here, a stack trace in gunicorn
-    sys.argv = [
-        "gunicorn",
-        *("--bind", args.bind),
-        *("--workers", str(args.workers)),
-        *("--worker-class", "gthread", "--threads", str(args.threads)),
-        # Videos stream as long as they play; the time-out only ends a worker that hangs altogether.
-        *("--timeout", "60", "--graceful-timeout", "10"),
-        *("--umask", "0117"),  # a unix socket of mode 0660: only nginx, by its group, and we
-        "--preload",  # a wrong users file ends the start, instead of workers that die for ever
-        "--no-control-socket",
-        f"cllmh_hub.app:create_app_from({str(args.config)!r})",
-    ]
-    runpy.run_module("gunicorn", run_name="__main__")  # ends by SystemExit
+    load_config(args.config, HubConfig)
+    # Videos stream as long as they play; the time-out only ends a worker that hangs altogether. Loaded before its
+    # workers are forked, a wrong users file ends the start, instead of workers that die for ever.
+    options = ("--timeout", "60", "--graceful-timeout", "10", "--preload")
+    serve("cllmh_hub.app", args.config, args.bind, workers=args.workers, threads=args.threads, options=options)
     return EXIT_OK
 
 

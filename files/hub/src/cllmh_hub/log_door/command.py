@@ -1,10 +1,9 @@
 """The verbs `cllmh-hub log-door serve` and `check`."""
 
 import argparse
-import runpy
 import sys
-from pathlib import Path
 
+from cllmh_hub import command_line
 from cllmh_hub.config_file import load_config
 from cllmh_hub.log_door.config import DEFAULT_CONFIG, LogDoorConfig
 
@@ -15,36 +14,24 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     actions = door.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     serve = actions.add_parser("serve", help="take lines until it is told to stop")
-    _add_config(serve)
+    command_line.add_config(serve, DEFAULT_CONFIG)
     serve.add_argument("--bind", default="unix:log-door.sock", help="unix:PATH (default: %(default)s)")
     serve.add_argument("--threads", type=int, default=64, help="batches at once (default: %(default)s)")
     serve.set_defaults(run=_serve)
 
     check = actions.add_parser("check", help="say whether a configuration file is right")
-    _add_config(check)
+    command_line.add_config(check, DEFAULT_CONFIG)
     check.set_defaults(run=_check)
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration (default: %(default)s)"
-    )
-
-
 def _serve(args: argparse.Namespace) -> int:
-    load_config(args.config, LogDoorConfig)  # a wrong file is one clear sentence here, a stack trace in gunicorn
-    sys.argv = [
-        "gunicorn",
-        *("--bind", args.bind),
-        # One process: its counters are the door's, and its work is a few percent of a core.
-        *("--workers", "1", "--worker-class", "gthread", "--threads", str(args.threads)),
-        # A batch may wait 20 s for its store.
-        *("--timeout", "60", "--graceful-timeout", "25"),
-        *("--umask", "0117"),  # a unix socket of mode 0660: only nginx, by its group, and we
-        "--no-control-socket",
-        f"cllmh_hub.log_door.app:create_app_from({str(args.config)!r})",
-    ]
-    runpy.run_module("gunicorn", run_name="__main__")  # ends by SystemExit
+    load_config(args.config, LogDoorConfig)
+    # One process: its counters are the door's, and its work is a few percent of a core. A batch may wait 20 s for its
+    # store.
+    options = ("--timeout", "60", "--graceful-timeout", "25")
+    command_line.serve(
+        "cllmh_hub.log_door.app", args.config, args.bind, workers=1, threads=args.threads, options=options
+    )
     return 0
 
 

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from cllmh_hub.command_line import add_config
 from cllmh_hub.config_file import load_config
 from cllmh_hub.log_keeper.config import DEFAULT_CONFIG, PATTERN, LogKeeperConfig
 
@@ -23,9 +24,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     made = {name: actions.add_parser(name, help=text) for name, text in _ACTIONS.items()}
     for name, action in made.items():
-        action.add_argument(
-            "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration (default: %(default)s)"
-        )
+        add_config(action, DEFAULT_CONFIG)
         action.set_defaults(run=_check if name == "check" else _with_store)
         if name != "check":
             action.add_argument("--password-file", type=Path, metavar="FILE", help="instead of the configuration's")

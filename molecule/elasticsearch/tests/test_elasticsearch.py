@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import secrets
+import shlex
 import socket
 import subprocess
 import time
@@ -16,6 +18,7 @@ testinfra_hosts = ["ssh://hub"]
 
 STATE = Path(__file__).parents[3] / "build/lab" / os.environ.get("CLLMH_LAB", "0") / "state"
 CA = STATE / "pki/ca.crt"
+CONTROLLER = f"10.77.{os.environ.get('CLLMH_LAB', '0')}.1"
 ALL = "cllmh-logs-*"
 FIELDS = {
     *("at", "rcv", "id", "site", "kind", "severity", "host", "app", "facility", "pid"),
@@ -143,7 +146,11 @@ def test_it_is_reached_from_this_machine_only(host):
 
 
 def test_a_password_is_only_where_it_is_used_and_roots(host):
-    used = {"log_door": ["log_door_elasticsearch"], "log_keeper": ["elasticsearch_log_keeper"], "log_reader": []}
+    used = {
+        "log_door": ["log_door_elasticsearch"],
+        "log_keeper": ["elasticsearch_log_keeper"],
+        "log_reader": ["hub_elasticsearch"],
+    }
     for user, names in used.items():
         found = host.run("grep -rlF %s /etc /var/lib/cllmh /var/log", password_of(user)).stdout.split()
         assert found == [f"/etc/cllmh/secrets/{name}" for name in names]
@@ -280,16 +287,122 @@ def test_what_the_store_will_never_take_is_in_the_doors_archive(host, reader):
     assert good["id"] not in letters
 
 
-def test_old_days_go_and_severe_ones_stay(host, door, keeper):
+def test_old_days_go_and_severe_ones_stay(host, door, reader, keeper):
     ages = {"info": (29, 30, 31, 200), "err": (31, 180, 181), "crit": (181, 730, 731)}
     lines = {
         (severity, age): document(severity, at=NOW - timedelta(days=age)) for severity in ages for age in ages[severity]
     }
     assert set(statuses(write(door, *lines.values()))) == {201}
     keep(host)
+    stays = {("info", 29), ("info", 30), ("err", 31), ("err", 180), ("crit", 181), ("crit", 730)}
+    assert {key for key, line in lines.items() if found(reader, line)} == stays
     left = days(keeper)
-    stays = {(severity, age) for (severity, age), line in lines.items() if index_of(line) in left}
-    assert stays == {("info", 29), ("info", 30), ("err", 31), ("err", 180), ("crit", 181), ("crit", 730)}
+    assert {key for key, line in lines.items() if index_of(line) in left} == stays
+
+
+def test_above_the_budget_the_oldest_days_of_info_go_and_severe_lines_stay(host, door, reader, keeper):
+    ages = {("info", 6): "goes", ("info", 4): "stays", ("err", 100): "stays", ("crit", 400): "stays"}
+    lines = {key: document(key[0], at=NOW - timedelta(days=key[1]), message=secrets.token_hex(400_000)) for key in ages}
+    assert set(statuses(write(door, *lines.values()))) == {201}
+    sizes = {
+        name: index["total"]["store"]["size_in_bytes"]
+        for name, index in keeper.indices.stats(index=ALL, metric="store")["indices"].items()
+    }
+    last = index_of(lines["info", 6])
+    going = [name for name in sizes if name.startswith("cllmh-logs-info-") and name <= last]
+    budget = sum(sizes.values()) - sum(sizes[name] for name in going) + sizes[last] // 2
+    config = host.check_output("mktemp")
+    host.check_output(f"sed 's/^max_bytes: .*/max_bytes: {budget}/' /etc/cllmh/log_keeper.yml > {config}")
+    keep(host, "run", f"--config={config}")
+    assert {key for key, line in lines.items() if found(reader, line)} == {
+        key for key, fate in ages.items() if fate == "stays"
+    }
+    assert days(keeper) == set(sizes) - set(going)
+    used = json.loads(keep(host, "status"))["bytes"]
+    assert used <= budget
+
+
+def taken(host_id, number, at, **fields):
+    """Return a line that node-a took over."""
+    own = {"kind": "node", "host": "node-a", "app": "cron", "message": f"line {number}"}
+    return document(at=at, id=f"{host_id}@{number:016x}", rcv=at.isoformat(), **{**own, **fields})
+
+
+def statement(host_id, first, last, start, first_at):
+    """Return node-a's own line about what it took in an hour, with the id after the last."""
+    end = start + timedelta(hours=1)
+    span = f"start={start.isoformat()} end={end.isoformat()} lines={last - first + 1} part=1 parts=1"
+    span += f" first_at={first_at.isoformat()} last_at={end.isoformat()}"
+    text = f'event=lines_taken {span} ids="{host_id}@{first:x}-{last:x}" msg="taken"'
+    return taken(host_id, last + 1, end + timedelta(seconds=3), message=text)
+
+
+@pytest.fixture(scope="module")
+def two_hours(door):
+    """Write two hours of lines; return their beginnings and the name of the node's ids.
+
+    The first one has a line of the journal that was read days later, the second one has holes.
+    """
+    host_id = secrets.token_hex(4)
+    second = NOW.replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+    first = second - timedelta(hours=1)
+    lines = [taken(host_id, number, first + timedelta(milliseconds=number // 5)) for number in range(1, 5501)]
+    late = first - timedelta(days=3)
+    lines[2000] |= {"at": late.isoformat()}
+    lines += [statement(host_id, 1, 5500, first, late)]
+    holes = (5502, 5600, 5601, 6000)
+    lines += [taken(host_id, n, second + timedelta(seconds=n - 5502)) for n in range(5502, 6001) if n not in holes]
+    lines += [statement(host_id, 5502, 6000, second, second)]
+    assert set(statuses(write(door, *lines))) == {201}
+    return first, second, host_id
+
+
+def expected_proof(two_hours):
+    first, second, host_id = two_hours
+    names = [(5502, 5502), (5600, 5601), (6000, 6000)]
+    missing = [[f"{host_id}@{number:016x}" for number in span] for span in names]
+    return [(first, "complete", 5500, 5500, []), (second, "missing", 499, 495, missing)]
+
+
+def as_proof(items):
+    return [
+        (
+            datetime.fromisoformat(item["hour"]),
+            *(item[key] for key in ("state", "stated", "stored")),
+            [[part["first"], part["last"]] for part in item["missing"]],
+        )
+        for item in items
+    ]
+
+
+def span_of(two_hours):
+    return two_hours[0].isoformat(), (two_hours[1] + timedelta(hours=1)).isoformat()
+
+
+def test_exactly_the_lines_that_it_lacks_are_named(host, two_hours):
+    since, until = span_of(two_hours)
+    command = f"cllmh-hub logs complete --store=elasticsearch --site=site-a --since={since} --until={until} --json"
+    told = host.run(command)
+    assert told.rc == 1, told.stderr
+    assert as_proof(map(json.loads, told.stdout.splitlines())) == expected_proof(two_hours)
+
+
+def test_the_api_names_them_too(host, two_hours):
+    def ask(path, *options):
+        caller = ("X-Forwarded-For: " + CONTROLLER, "X-Forwarded-Proto: https", "X-Requested-With: cllmh")
+        headers = [word for header in caller for word in ("-H", header)]
+        curl = ["curl", "-s", "-i", "-m", "60", "--unix-socket", "/run/cllmh-hub-api/api.sock", *headers, *options]
+        head, text = re.split(r"\r?\n\r?\n", host.check_output(shlex.join([*curl, f"http://hub{path}"])), maxsplit=1)
+        return head, json.loads(text)
+
+    login = {"username": "admin", "password": (STATE / "users/admin").read_text().strip()}
+    head, _ = ask("/api/v1/session", "-H", "Content-Type: application/json", "-d", json.dumps(login))
+    cookie = re.search(r"(?im)^set-cookie: ([^;]+)", head)[1]
+    since, until = (moment.replace("+00:00", "Z") for moment in span_of(two_hours))
+    question = f"/api/v1/logs/completeness?store=elasticsearch&site=site-a&from={since}&to={until}"
+    _, answer = ask(question, "-H", f"Cookie: {cookie}")
+    assert as_proof(answer["items"]) == expected_proof(two_hours)
+    assert answer["next"] is None
 
 
 def test_a_lost_day_comes_back_from_a_snapshot(host, door, reader, keeper):

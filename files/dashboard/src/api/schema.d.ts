@@ -1877,6 +1877,8 @@ export interface operations {
                 site: string;
                 /** @description All nodes of the site when missing. */
                 node?: string | null;
+                /** @description Who is asked. Elasticsearch, where the hub has it and nodes send it every line. */
+                store?: "loki" | "elasticsearch";
             };
             header?: never;
             path?: never;

@@ -12,7 +12,9 @@ from sqlalchemy.exc import ArgumentError
 
 from cllmh_hub.config_file import ServiceConfig, StrictModel
 from cllmh_hub.contract.answers import Role
+from cllmh_hub.contract.queries import Severity
 from cllmh_hub.contract.reports import Name
+from cllmh_hub.elasticsearch_login import ElasticsearchLogin
 
 DEFAULT_CONFIG = Path("/etc/cllmh/hub.yml")
 
@@ -38,6 +40,9 @@ class Node(StrictModel):
 
     cameras: tuple[Name, ...] = ()
 
+    elasticsearch_severity: Severity = "debug"
+    """The least severe lines that it sends to Elasticsearch; debug is all."""
+
     @field_validator("url")
     @classmethod
     def _encrypted(cls, url: HttpUrl) -> HttpUrl:
@@ -61,6 +66,12 @@ class Tls(StrictModel):
     ca: Path = Path("/etc/cllmh/pki/ca.crt")
     cert: Path = Path("/etc/cllmh/pki/host.crt")
     key: Path = Path("/etc/cllmh/pki/host.key")
+
+
+class ElasticsearchReader(ElasticsearchLogin):
+    """The second store of log lines, as somebody who may only read."""
+
+    username: str = "log_reader"
 
 
 class LoginLimits(StrictModel):
@@ -94,6 +105,9 @@ class HubConfig(ServiceConfig):
     """SQLAlchemy URL, sqlite or postgresql+psycopg, without a password (PostgreSQL: `?passfile=FILE`)."""
 
     loki_url: HttpUrl = HttpUrl("http://127.0.0.1:3100")
+
+    elasticsearch: ElasticsearchReader | None = None
+    """None: Loki is the only store."""
 
     log_sites: tuple[Name, ...] = ()
     """Sites without a node, whose devices send to the hub itself; `unknown` for senders that nobody knows."""

@@ -7,9 +7,9 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from cllmh_hub.api.answering import PEOPLE_ERRORS, SESSION_SECURITY, answer
-from cllmh_hub.completeness.pages import Pages
 from cllmh_hub.completeness.proof import prove
 from cllmh_hub.completeness.statements import Span
+from cllmh_hub.completeness.stores import pages_of
 from cllmh_hub.contract.answers import ErrorAnswer, LogsAnswer
 from cllmh_hub.contract.completeness import CompletenessAnswer
 from cllmh_hub.contract.queries import CompletenessQuery, LogQuery
@@ -86,7 +86,8 @@ def prove_logs(query: CompletenessQuery) -> Response:
     if not hub.proving.acquire(blocking=False):
         raise ApiError(429, "busy", "Another proof is being made; try again in a minute.", retry_after_s=60)
     try:
-        found = prove(Pages(hub.loki, site.name), nodes, Span.around(since, until), now=now, budget_s=_PROOF_BUDGET_S)
+        with pages_of(query.store, site, hub.config, hub.loki) as pages:
+            found = prove(pages, nodes, Span.around(since, until), now=now, budget_s=_PROOF_BUDGET_S)
     finally:
         hub.proving.release()
     return answer(found if query.node is None else found.of_node(query.node))

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from cllmh_hub.completeness.pages import Pages
 from cllmh_hub.completeness.proof import prove
 from cllmh_hub.completeness.statements import Span
+from cllmh_hub.completeness.stores import STORES, pages_of
 from cllmh_hub.config import HubConfig, Site
 from cllmh_hub.config_file import ConfigError, load_config
 from cllmh_hub.contract.completeness import CompletenessAnswer, NodeHourAnswer
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument("--site", action="append", default=[], metavar="NAME", help="only this site (repeatable)")
     parser.add_argument("--node", action="append", default=[], metavar="NAME", help="only this node (repeatable)")
+    parser.add_argument("--store", choices=STORES, default=STORES[0], help="who is asked (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, for each node and hour")
     parser.set_defaults(run=run)
 
@@ -58,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     for site in sites:
         nodes = [node.name for node in site.nodes]
         try:
-            answer = prove(Pages(loki, site.name), nodes, span, now=now)
+            with pages_of(args.store, site, config, loki) as pages:
+                answer = prove(pages, nodes, span, now=now)
         except ApiError as error:
             sys.stderr.write(f"{site.name}: {error.message}\n")
             return EXIT_STORE

@@ -1,7 +1,7 @@
 """Statements and holdings, joined hour by hour."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from cllmh_hub.completeness.holdings import HOUR, Holdings
 from cllmh_hub.completeness.ranges import Range, count, without
@@ -14,13 +14,13 @@ MAX_RANGES = 1000
 
 
 class Hours:
-    """The hours of `site`, which has `nodes`, as they are known at `now`; lines live for `retention`."""
+    """The hours of `site`, which has `nodes`, as they are known at `now`; before `kept_since` lines are deleted."""
 
-    def __init__(self, site: str, nodes: Sequence[str], now: datetime, retention: timedelta | None) -> None:
+    def __init__(self, site: str, nodes: Sequence[str], now: datetime, kept_since: datetime | None) -> None:
         self._site = site
         self._nodes = nodes
         self._now = now
-        self._retention = retention
+        self._kept_since = kept_since
 
     def rows(self, span: Span, stated: Statements, held: Holdings) -> list[NodeHourAnswer]:
         """Return the hours of each node that is configured or was found, in order."""
@@ -62,7 +62,7 @@ class Hours:
 
     def _state(self, hour: datetime, own: NodeStatements, missing_count: int) -> HourState:
         if missing_count:
-            return "expired" if self._retention and hour < self._now - self._retention else "missing"
+            return "expired" if self._kept_since and hour < self._kept_since else "missing"
         if own.covers(hour, hour + HOUR):
             return "complete"
         return "unproven" if own.newest and own.newest >= hour + HOUR else "open"

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from cllmh_hub.completeness.holdings import HOUR, Holdings, hour_of
 from cllmh_hub.completeness.hours import Hours
@@ -12,7 +12,6 @@ from cllmh_hub.completeness.records import Statement
 from cllmh_hub.completeness.statements import Span, Statements
 from cllmh_hub.contract.completeness import CompletenessAnswer
 from cllmh_hub.errors import ApiError
-from cllmh_hub.loki import nanoseconds
 
 _AROUND = timedelta(hours=1)
 """The time under which a line is stored is at most so much before or after its receipt, but for the journal's."""
@@ -57,7 +56,7 @@ class _Proof:
                 504, "too_many_lines", "One hour's lines cannot be read in time; use `cllmh-hub logs complete`."
             )
         self._look_for_late_lines(stated, Span(span.since, until))
-        hours = Hours(self._pages.site, self._nodes, self._now, self._pages.shortest_retention())
+        hours = Hours(self._pages.site, self._nodes, self._now, self._pages.kept_since(self._now))
         return CompletenessAnswer(
             items=hours.rows(Span(span.since, until), stated, self._held),
             unreadable=self._unreadable,
@@ -70,7 +69,7 @@ class _Proof:
         stated = Statements(span, self._nodes)
         start, end = span.since, self._now + _AROUND
         while start < end and not (stated.are_whole() and start > span.until + _AFTER):
-            for found in self._pages.statements(nanoseconds(start), nanoseconds(min(end, start + HOUR))):
+            for found in self._pages.statements(start, min(end, start + HOUR)):
                 stated.add(statement for statement in found if statement)
                 self._unreadable += found.count(None)
             start += HOUR
@@ -79,14 +78,14 @@ class _Proof:
     def _read(self, start: datetime, end: datetime, budget_s: float | None) -> datetime:
         """Read the lines of [start, end); return how far that came."""
         began = time.monotonic()
-        enough_ns = nanoseconds(start + _AROUND + HOUR + _AROUND)
-        for page in self._pages.lines(nanoseconds(start), nanoseconds(end)):
+        enough = start + _AROUND + HOUR + _AROUND
+        for page in self._pages.lines(start, end):
             self._held.add(page.lines)
             self._unreadable += page.unreadable
             if budget_s is not None:
                 taken_s = time.monotonic() - began
-                if taken_s > _REQUEST_S or (taken_s > budget_s and page.read_to_ns >= enough_ns):
-                    return datetime.fromtimestamp(page.read_to_ns // 10**9, UTC)
+                if taken_s > _REQUEST_S or (taken_s > budget_s and page.read_to >= enough):
+                    return page.read_to
         return end
 
     def _look_for_late_lines(self, stated: Statements, span: Span) -> None:
@@ -98,8 +97,8 @@ class _Proof:
                 return
             oldest = min(item.first_at for item in lacking if item.first_at)
             start = max(oldest, end - _DAY)
-            received = "|".join(sorted({prefix for item in lacking for prefix in _prefixes(item)}))
-            for page in self._pages.lines(nanoseconds(start), nanoseconds(end), f'| rcv=~"(?:{received}).*" '):
+            received = list(dict.fromkeys(Span.around(item.start, item.end) for item in lacking))
+            for page in self._pages.lines(start, end, received):
                 self._held.add(page.lines)
             end = start
 
@@ -115,11 +114,3 @@ def _last_times(stated: Statements) -> Iterator[datetime]:
     for node in stated.by_node.values():
         for statements in node.by_hour.values():
             yield from (statement.last_at for statement in statements if statement.last_at)
-
-
-def _prefixes(statement: Statement) -> list[str]:
-    """Return how `rcv` begins in the lines of a statement."""
-    hours = Span.around(statement.start, statement.end).hours()
-    return (
-        [f"{hour:%Y-%m-%dT%H}" for hour in hours] if len(hours) < 48 else sorted({f"{hour:%Y-%m-%d}" for hour in hours})
-    )

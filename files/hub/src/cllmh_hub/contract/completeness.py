@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from cllmh_hub.contract.times import UtcTime
 
+StoreName = Literal["loki", "elasticsearch"]
 HourState = Literal["complete", "missing", "expired", "unproven", "open"]
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from cllmh_hub.contract.completeness import StoreName
 from cllmh_hub.contract.reports import Name
 from cllmh_hub.contract.times import UtcTime
 
@@ -64,6 +65,9 @@ class CompletenessQuery(Period):
 
     site: Name
     node: Name | None = Field(default=None, description="All nodes of the site when missing.")
+    store: StoreName = Field(
+        default="loki", description="Who is asked. Elasticsearch, where the hub has it and nodes send it every line."
+    )
 
 
 class ClipPathParameters(BaseModel):

@@ -3,24 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, HttpUrl, UrlConstraints
+from pydantic import Field, HttpUrl
 
-from cllmh_hub.config_file import ServiceConfig, StrictModel
+from cllmh_hub.config_file import ServiceConfig
+from cllmh_hub.elasticsearch_login import ElasticsearchLogin
 
-HttpsUrl = Annotated[HttpUrl, UrlConstraints(allowed_schemes=["https"])]
 DEFAULT_CONFIG = Path("/etc/cllmh/log_door.yml")
 
 
-class ElasticsearchConfig(StrictModel):
+class ElasticsearchConfig(ElasticsearchLogin):
     """The second store."""
 
-    urls: Annotated[tuple[HttpsUrl, ...], Field(min_length=1)]
-    """Of the machines of the cluster."""
-
-    ca_file: Path = Path("/etc/cllmh/pki/ca.crt")
-
     username: str = "log_door"
-    password_file: Path
 
     oldest_line_hours: Annotated[int, Field(ge=1)] = 2160
     newest_line_minutes: Annotated[int, Field(ge=0)] = 60

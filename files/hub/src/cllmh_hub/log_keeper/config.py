@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, HttpUrl, UrlConstraints
+from pydantic import Field
 
 from cllmh_hub.config_file import ServiceConfig, StrictModel
+from cllmh_hub.elasticsearch_login import ElasticsearchLogin
 
 DEFAULT_CONFIG = Path("/etc/cllmh/log_keeper.yml")
 
@@ -14,9 +15,6 @@ PATTERN = "cllmh-logs-*"
 
 LogClass = Literal["info", "warning", "critical"]
 """Severities that are kept for the same time: up to notice, up to err, and crit and above."""
-
-HttpsUrl = Annotated[HttpUrl, UrlConstraints(allowed_schemes=["https"])]
-"""A password goes there."""
 
 Days = Annotated[int, Field(ge=1, le=36_500)]
 
@@ -49,15 +47,10 @@ class Snapshots(StrictModel):
     keep: Annotated[int, Field(ge=1, le=1000)] = 7
 
 
-class LogKeeperConfig(ServiceConfig):
+class LogKeeperConfig(ServiceConfig, ElasticsearchLogin):
     """The whole of log_keeper.yml."""
 
-    urls: Annotated[list[HttpsUrl], Field(min_length=1)]
-    """Of the machines of the cluster; any of them will do."""
-
-    ca_file: Path = Path("/etc/cllmh/pki/ca.crt")
     username: str = "log_keeper"
-    password_file: Path
     keep_days: KeepDays = KeepDays()
 
     max_bytes: Annotated[int, Field(ge=1_000_000)] = 53_687_091_200

@@ -270,6 +270,15 @@ def through_the_door(host, *lines):
     return int(host.check_output(sent))
 
 
+def ask_the_api(host, path, *options):
+    """Ask the hub's API as nginx does; return the head of its answer and the JSON."""
+    caller = (f"X-Forwarded-For: {CONTROLLER}", "X-Forwarded-Proto: https", "X-Requested-With: cllmh")
+    headers = [word for header in caller for word in ("-H", header)]
+    curl = ["curl", "-s", "-i", "-m", "60", "--unix-socket", "/run/cllmh-hub-api/api.sock", *headers, *options]
+    head, text = re.split(r"\r?\n\r?\n", host.check_output(shlex.join([*curl, f"http://hub{path}"])), maxsplit=1)
+    return head, json.loads(text)
+
+
 def wait_until_found(reader, line):
     deadline = time.monotonic() + 20
     while not found(reader, line):
@@ -285,6 +294,8 @@ def test_what_the_store_will_never_take_is_in_the_doors_archive(host, reader):
     letters = host.check_output("cat /var/lib/cllmh/log_door/site-a/*.jsonl")
     assert letters.count(bad["id"]) == 1
     assert good["id"] not in letters
+    _, health = ask_the_api(host, "/health")
+    assert health["dead_letters"] == len(letters.splitlines())
 
 
 def test_old_days_go_and_severe_ones_stay(host, door, reader, keeper):
@@ -388,19 +399,12 @@ def test_exactly_the_lines_that_it_lacks_are_named(host, two_hours):
 
 
 def test_the_api_names_them_too(host, two_hours):
-    def ask(path, *options):
-        caller = ("X-Forwarded-For: " + CONTROLLER, "X-Forwarded-Proto: https", "X-Requested-With: cllmh")
-        headers = [word for header in caller for word in ("-H", header)]
-        curl = ["curl", "-s", "-i", "-m", "60", "--unix-socket", "/run/cllmh-hub-api/api.sock", *headers, *options]
-        head, text = re.split(r"\r?\n\r?\n", host.check_output(shlex.join([*curl, f"http://hub{path}"])), maxsplit=1)
-        return head, json.loads(text)
-
     login = {"username": "admin", "password": (STATE / "users/admin").read_text().strip()}
-    head, _ = ask("/api/v1/session", "-H", "Content-Type: application/json", "-d", json.dumps(login))
+    head, _ = ask_the_api(host, "/api/v1/session", "-H", "Content-Type: application/json", "-d", json.dumps(login))
     cookie = re.search(r"(?im)^set-cookie: ([^;]+)", head)[1]
     since, until = (moment.replace("+00:00", "Z") for moment in span_of(two_hours))
     question = f"/api/v1/logs/completeness?store=elasticsearch&site=site-a&from={since}&to={until}"
-    _, answer = ask(question, "-H", f"Cookie: {cookie}")
+    _, answer = ask_the_api(host, question, "-H", f"Cookie: {cookie}")
     assert as_proof(answer["items"]) == expected_proof(two_hours)
     assert answer["next"] is None
 

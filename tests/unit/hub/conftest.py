@@ -59,6 +59,7 @@ def settings(tmp_path: Path, certificates: Certificates, fake_loki: Server, fake
         "allowed_networks": ["192.168.0.0/16", "fd00::/8"],
         "loki_url": fake_loki.url,
         "routers_dir": str(tmp_path / "routers.d"),
+        "dead_letters_dir": str(tmp_path / "letters"),
         "tls": {"ca": str(certificates.ca), "cert": str(certificates.hub_cert), "key": str(certificates.hub_key)},
         "login": {"window_s": 900, "failures_per_user": 3, "failures_per_address": 5},
         "sites": [

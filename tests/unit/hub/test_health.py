@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy.exc import OperationalError
 
 from cllmh_hub.cli import openapi_text
-from unit.hub.helpers import Browser, error_code
+from cllmh_hub.log_door.batch import DeadLetter
+from cllmh_hub.log_door.dead_letters import DeadLetters
+from unit.hub.helpers import Browser, Clock, error_code
 from unit.hub.servers import Server
 
 OPENAPI_FILE = Path(__file__).parents[3] / "files" / "hub" / "openapi.json"
@@ -43,6 +46,30 @@ def test_a_database_that_fails_makes_the_hub_unhealthy(app: Flask, monkeypatch: 
     code, body = health(app)
     assert (code, body["status"]) == (503, "failed")
     assert "I/O" not in json.dumps(body)
+
+
+def test_it_says_how_many_lines_no_store_will_ever_take(app: Flask, settings: dict[str, Any]) -> None:
+    archive = Path(settings["dead_letters_dir"])
+    assert health(app)[1]["dead_letters"] is None
+    archive.mkdir()
+    assert health(app)[1]["dead_letters"] == 0
+    letters = DeadLetters(archive, max_bytes=10_000, now=Clock())
+    letters.add("site-a", "loki", [DeadLetter(b"{}", "refused", "too old")] * 3)
+    letters.add("site-b", "elasticsearch", [DeadLetter(b"no json\n", "malformed", "no JSON")])
+    assert health(app)[1]["dead_letters"] == 4
+    letters.add("site-a", "loki", [DeadLetter(b"{}", "refused", "too old")] * 2)
+    code, body = health(app)
+    assert (code, body["status"], body["dead_letters"]) == (200, "ok", 6)
+    next((archive / "site-a").iterdir()).unlink()
+    assert health(app)[1]["dead_letters"] == 1
+
+
+def test_an_archive_that_cannot_be_read_is_not_called_empty(
+    app: Flask, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(settings["dead_letters_dir"]).write_text("")
+    assert health(app)[1]["dead_letters"] is None
+    assert [record.msg for record in caplog.records if "dead" in record.msg] == ["dead_letters_unreadable"]
 
 
 def test_the_document_in_the_repository_is_the_applications() -> None:

@@ -1021,6 +1021,11 @@ export interface components {
         HealthAnswer: {
             checks: components["schemas"]["HealthChecks"];
             /**
+             * Dead Letters
+             * @description Archived lines that a store will never take; null where the hub has no archive or cannot read it.
+             */
+            dead_letters: number | null;
+            /**
              * Status
              * @enum {string}
              */

@@ -109,6 +109,9 @@ class HubConfig(ServiceConfig):
     elasticsearch: ElasticsearchReader | None = None
     """None: Loki is the only store."""
 
+    dead_letters_dir: Path = Path("/var/lib/cllmh/log_door")
+    """Where the log door archives lines that a store will never take."""
+
     log_sites: tuple[Name, ...] = ()
     """Sites without a node, whose devices send to the hub itself; `unknown` for senders that nobody knows."""
 

@@ -10,6 +10,7 @@ from flask import current_app
 
 from cllmh_hub.config import HubConfig, Node, Site
 from cllmh_hub.database import Database
+from cllmh_hub.log_door.dead_letters import ArchivedLetters
 from cllmh_hub.loki import Loki
 from cllmh_hub.people import LoginGuard, People
 from cllmh_hub.reports import Housekeeping
@@ -34,6 +35,7 @@ class Services:
     loki: Loki
     videos: NodeVideos
     housekeeping: Housekeeping
+    dead_letters: ArchivedLetters
     node_by_token: dict[str, tuple[Site, Node]]
     """SHA-256 of the token -> whose it is."""
 
@@ -53,6 +55,7 @@ class Services:
             loki=Loki(str(config.loki_url)),
             videos=NodeVideos(ca=config.tls.ca, cert=config.tls.cert, key=config.tls.key),
             housekeeping=Housekeeping(keep=timedelta(days=config.keep_reports_days)),
+            dead_letters=ArchivedLetters(config.dead_letters_dir),
             node_by_token={node.token_sha256: (site, node) for site, node in config.nodes()},
             now=now,
         )

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cllmh_hub import __version__, log
 from cllmh_hub.api.answering import answer
-from cllmh_hub.contract.answers import CheckResult, HealthAnswer, HealthChecks
+from cllmh_hub.contract.answers import CheckResult, HealthAnswer, HealthChecks, HealthStatus
 from cllmh_hub.services import services
 
 blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="health")])
@@ -21,9 +21,10 @@ _logger = logging.getLogger(__name__)
 def health() -> Response:
     """Say whether the hub, its database and its log store work. Needs no login."""
     checks = HealthChecks(database=_database(), loki=_loki())
-    if checks.database != "ok":
-        return answer(HealthAnswer(status="failed", version=__version__, checks=checks), 503)
-    return answer(HealthAnswer(status="ok" if checks.loki == "ok" else "degraded", version=__version__, checks=checks))
+    works = checks.database == "ok"
+    status: HealthStatus = "failed" if not works else "ok" if checks.loki == "ok" else "degraded"
+    found = HealthAnswer(status=status, version=__version__, checks=checks, dead_letters=_dead_letters())
+    return answer(found, 200 if works else 503)
 
 
 def _database() -> CheckResult:
@@ -33,6 +34,14 @@ def _database() -> CheckResult:
         log.event(_logger, "database_failed", level=logging.ERROR, error=str(error))
         return "failed"
     return "ok"
+
+
+def _dead_letters() -> int | None:
+    try:
+        return services().dead_letters.count()
+    except OSError as error:
+        log.event(_logger, "dead_letters_unreadable", level=logging.WARNING, error=str(error))
+        return None
 
 
 def _loki() -> CheckResult:

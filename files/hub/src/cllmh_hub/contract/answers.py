@@ -10,6 +10,7 @@ from cllmh_hub.contract.times import UtcTime
 Role = Literal["viewer", "admin"]
 ShownCameraState = Literal["unknown", "starting", "quiet", "suspicious", "recording", "post_roll", "lost", "off"]
 CheckResult = Literal["ok", "failed", "timeout"]
+HealthStatus = Literal["ok", "degraded", "failed"]
 
 
 class ErrorDetail(BaseModel):
@@ -240,6 +241,9 @@ class HealthChecks(BaseModel):
 class HealthAnswer(BaseModel):
     """The hub's health; 200 while the database works, else 503."""
 
-    status: Literal["ok", "degraded", "failed"]
+    status: HealthStatus
     version: str
     checks: HealthChecks
+    dead_letters: int | None = Field(
+        description="Archived lines that a store will never take; null where the hub has no archive or cannot read it."
+    )

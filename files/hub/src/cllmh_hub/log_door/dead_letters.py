@@ -14,6 +14,7 @@ from cllmh_hub.contract.times import iso_ms
 from cllmh_hub.log_door.batch import NOT_JSON, DeadLetter
 
 _PARTS = 8
+_COUNTED_AT_ONCE_BYTES = 1024 * 1024
 _logger = logging.getLogger(__name__)
 
 
@@ -69,6 +70,36 @@ class DeadLetters:
                 letters=letters,
                 max_bytes=self._max_bytes,
             )
+
+
+class ArchivedLetters:
+    """How many letters the archive in `directory` has; of a file that was counted before, only what is new is read."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._counted: dict[Path, tuple[int, int]] = {}  # bytes and letters of each file
+        self._lock = threading.Lock()
+
+    def count(self) -> int | None:
+        """Return the number, None where there is no archive; raise OSError when it cannot be read."""
+        if not self._directory.exists():
+            return None
+        with self._lock:
+            paths = [path for folder in self._directory.iterdir() for path in folder.glob("*.jsonl")]
+            self._counted = {path: self._count(path) for path in paths}
+            return sum(letters for _, letters in self._counted.values())
+
+    def _count(self, path: Path) -> tuple[int, int]:
+        size, letters = self._counted.get(path, (0, 0))
+        try:
+            with path.open("rb") as file:
+                file.seek(size)
+                while part := file.read(_COUNTED_AT_ONCE_BYTES):
+                    size += len(part)
+                    letters += part.count(b"\n")
+        except FileNotFoundError:  # deleted meanwhile
+            return 0, 0
+        return size, letters
 
 
 def _line(now: datetime, site: str, store: str, letter: DeadLetter) -> bytes:

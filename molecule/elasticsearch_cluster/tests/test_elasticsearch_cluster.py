@@ -63,6 +63,10 @@ def health():
     return dict(client("log_keeper").cluster.health())
 
 
+def cluster_uuid():
+    return client("log_keeper").cluster.state(metric="master_node")["cluster_uuid"]
+
+
 def test_three_machines_are_one_cluster(host):
     found = health()
     assert (found["status"], found["number_of_nodes"]) == ("green", 3)
@@ -158,9 +162,8 @@ def stored(host_id):
 
 
 def test_the_death_of_the_leading_machine_loses_and_doubles_nothing(machine):
-    keeper = client("log_keeper")
-    nodes = keeper.nodes.info(metric="_none")["nodes"]
-    leader = nodes[keeper.cluster.state(metric="master_node")["master_node"]]["name"]
+    state = client("log_keeper").cluster.state(metric="master_node,nodes")
+    leader = state["nodes"][state["master_node"]]["name"]
     writer = Writer()
     writer.start()
     wait_for("first lines", lambda: writer.written >= LINES // 4)
@@ -188,3 +191,16 @@ def test_the_death_of_the_leading_machine_loses_and_doubles_nothing(machine):
     }
     (ROOT / "build/elasticsearch_cluster.json").write_text(json.dumps(figures, indent=2) + "\n")
     assert figures["stored"] == LINES
+
+
+def test_the_first_machine_joins_again_with_an_empty_disk_and_begins_no_cluster_of_its_own(machine):
+    reader = client("log_reader")
+    before = reader.count(index=INDEX)["count"]
+    cluster = cluster_uuid()
+    first = machine("hub")
+    first.check_output("systemctl stop elasticsearch && find /var/lib/elasticsearch -mindepth 1 -delete")
+    wait_for("cluster of two", lambda: health()["number_of_nodes"] == 2)
+    first.check_output("systemctl start elasticsearch")
+    wait_for("whole cluster", lambda: (health()["status"], health()["number_of_nodes"]) == ("green", 3), timeout_s=300)
+    assert cluster_uuid() == cluster
+    assert reader.count(index=INDEX)["count"] == before > 0

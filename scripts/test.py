@@ -38,7 +38,7 @@ LONGEST_FIRST = (
 )
 """Scenarios that take long begin first, so that the two labs end together."""
 
-ON_DEMAND = {"elasticsearch_cluster"}
+ON_DEMAND = {"elasticsearch_cluster", "loki_ha"}
 """Scenarios that `make test` leaves out, since they take three machines and minutes; run when named."""
 
 PYTEST_COUNTS = re.compile(r"^=+ .*?\b(\d+) passed\b.* in [\d.]+s.*=+$", re.MULTILINE)

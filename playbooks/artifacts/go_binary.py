@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage a program written in Go (Loki, Promtail) below the artifacts directory.
+"""Stage a program written in Go (Loki, Promtail, versitygw) below the artifacts directory.
 
 Three ways, tried in this order: the official release archive (verified against the release's own checksum
 file and against artifacts.lock.yml), a build from the pinned Go module, a binary that the user placed as
@@ -41,7 +41,9 @@ def staged_entry(artifacts: Path, name: str, version: str, architecture: str) ->
 
 
 def from_release(name: str, pin: dict, architecture: str, work: Path, lock_file: Path) -> Path:
-    """Download and verify the official archive; NotThisWayError when the release cannot be reached."""
+    """Download and verify the official archive; NotThisWayError when none is named or it cannot be reached."""
+    if "release_url" not in pin:
+        raise NotThisWayError("artifacts.lock.yml names no release")
     locked = pin["release_sha256"].get(architecture)
     archive, found = release.fetch(
         pin["release_url"],

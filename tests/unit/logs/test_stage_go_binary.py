@@ -110,6 +110,21 @@ def test_without_a_release_or_a_compiler_the_placed_file_is_taken(
     assert stager.stage(args) == "staged 3.7.6 from placed"
 
 
+def test_a_program_without_a_release_is_built_from_its_module(
+    stager: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = arguments(tmp_path, "http://127.0.0.1:9")
+    args.name = "versitygw"
+    version = yaml.safe_load(args.lock.read_text())["versitygw"]["version"]
+
+    def build(name: str, _pin: dict[str, str], _architecture: str, work: Path, *_: Path) -> Path:
+        (work / name).write_text(f"#!/bin/sh\necho 'Version  : {version}'\n")
+        return work / name
+
+    monkeypatch.setattr(stager, "from_module", build)
+    assert stager.stage(args) == f"staged {version} from module"
+
+
 def test_a_placed_file_of_another_version_is_refused(stager: ModuleType, tmp_path: Path) -> None:
     args = arguments(tmp_path, "http://127.0.0.1:9", source="placed")
     incoming = args.artifacts / "incoming"

@@ -114,15 +114,16 @@ class Device(Emitter):
                 time.sleep(0.1)
         else:
             return
-        first, self.sent = self.sent, self.sent + len(lines)
+        self.sent += len(lines)
         try:
             self._connection.sendall("".join(f"<134>{text}\n" for text in lines).encode())
         except OSError:
-            self.unread |= set(range(first, self.sent))
+            # What was written since the receiver ended went without an error until its answer came.
+            self.receiver_killed()
             self.close()
 
     def receiver_killed(self) -> None:
-        """Write down what may have been in a socket; called when its receiver has just been killed."""
+        """Write down what may have been in a socket; called when its receiver was killed, or is found gone."""
         since = time.time() - UNREAD_S
         for at, first, end in reversed(self.written):
             if at < since:

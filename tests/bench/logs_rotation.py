@@ -24,6 +24,8 @@ from typing import Any
 
 from bench.harness import ROOT, Progress, Result, Row, at_least, at_most, plain
 from bench.logs import loki
+from bench.logs.network import wait_until_open
+from bench.logs.node import installed_config_version
 from bench.logs.roles import Authority, artifact, render
 from bench.processes import wait_for
 
@@ -101,7 +103,7 @@ class Hub:
         }
         (folder / "loki.yml").write_text(render("loki", "etc/loki/loki.yml.j2", values))
         values = {
-            "__syslog_ng_config_version": _syslog_ng_version(),
+            "__syslog_ng_config_version": installed_config_version(),
             "syslog_ng_kind": "hub",
             "syslog_ng_timezone": "UTC",
             "syslog_ng_group": "root",
@@ -203,7 +205,7 @@ class Hub:
             for name in ("loki", "syslog-ng", "promtail"):
                 self.start(name)
             wait_for(lambda: self.counted() >= 0, 60, "Loki to answer", 0.3)
-            wait_for(lambda: _is_open(self.ports["dvr"]), 20, "syslog-ng to listen", 0.1)
+            wait_until_open("127.0.0.1", self.ports["dvr"])
             yield
         finally:
             for process in self.processes.values():
@@ -289,16 +291,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _is_open(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
-
-
-def _syslog_ng_version() -> str:
-    """Return the configuration language of the installed syslog-ng, for example 3.38."""
-    answer = subprocess.run(["syslog-ng", "--version"], capture_output=True, text=True, timeout=10, check=True)
-    first = answer.stdout.splitlines()[0]
-    return ".".join(first[first.index("(") + 1 :].split(".")[:2])

@@ -1,7 +1,6 @@
 """`cllmh-hub logs complete` and its API, with holes made on purpose: a real Loki, a stand-in for Elasticsearch."""
 
 import json
-import ssl
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -66,9 +65,7 @@ def elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     certificates = make_certificates(folder)
     (folder / "password").write_text(PASSWORD + "\n")
     (folder / "password").chmod(0o600)
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificates.node_cert, certificates.node_key)
-    with FakeLogSearch(tls).running() as server:
+    with FakeLogSearch(certificates.password_context()).running() as server:
         assert isinstance(server, FakeLogSearch)
         settings = {"urls": [server.url], "ca_file": certificates.ca, "password_file": folder / "password"}
         reader = ElasticsearchReader.model_validate(settings)

@@ -177,9 +177,12 @@ class Machine:
         Without them all machines share one tree, and a unit that ends in one takes away the group of its namesake that
         starts in another (systemd then says 219/CGROUP).
         """
-        hierarchies = {line.split()[1] for line in mounts() if line.split()[2] == "cgroup2"}
-        hierarchies |= {line.split()[1] for line in mounts() if "name=systemd" in line.split()[3].split(",")}
-        return [Path(hierarchy) / f"cllmh-lab-{self.nspawn_name}" for hierarchy in sorted(hierarchies)]
+        hierarchies = [
+            point
+            for _, point, kind, options, *_ in mounts()
+            if kind == "cgroup2" or "name=systemd" in options.split(",")
+        ]
+        return [Path(hierarchy) / f"cllmh-lab-{self.nspawn_name}" for hierarchy in sorted(set(hierarchies))]
 
     def enter_control_groups(self) -> None:
         """Move this process into the machine's control groups."""
@@ -438,14 +441,14 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def mounts() -> list[str]:
-    """Lines of the table of mounts: device, mount point, type, options."""
-    return Path("/proc/self/mounts").read_text().splitlines()
+def mounts() -> list[list[str]]:
+    """The table of mounts; a row is device, mount point, type, options and two numbers."""
+    return [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
 
 
 def mounts_below(folder: Path) -> Iterator[str]:
     """Mount points inside a folder, deepest first."""
-    points = [line.split()[1] for line in mounts()]
+    points = [row[1] for row in mounts()]
     inside = [p for p in points if p == str(folder) or p.startswith(f"{folder}/")]
     yield from sorted(inside, key=len, reverse=True)
 

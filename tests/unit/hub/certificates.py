@@ -24,10 +24,15 @@ class Certificates:
     node_key: Path
     other_ca: Path
 
-    def server_context(self) -> ssl.SSLContext:
-        """Return TLS as a node's gateway has it: the client's certificate is required."""
+    def password_context(self) -> ssl.SSLContext:
+        """Return TLS as a server has it whose clients have a password."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.node_cert, self.node_key)
+        return context
+
+    def server_context(self) -> ssl.SSLContext:
+        """Return TLS as a node's gateway has it: the client's certificate is required."""
+        context = self.password_context()
         context.load_verify_locations(self.ca)
         context.verify_mode = ssl.CERT_REQUIRED
         return context

@@ -1,6 +1,5 @@
 """What Elasticsearch can prove, and when it says that it cannot; what it proves is in tests/integration."""
 
-import ssl
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,9 +25,7 @@ QUESTION = "/api/v1/logs/completeness?site=site-a&store=elasticsearch"
 
 @pytest.fixture
 def elasticsearch(certificates: Certificates) -> Iterator[FakeLogSearch]:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificates.node_cert, certificates.node_key)
-    with FakeLogSearch(tls).running() as server:
+    with FakeLogSearch(certificates.password_context()).running() as server:
         assert isinstance(server, FakeLogSearch)
         yield server
 

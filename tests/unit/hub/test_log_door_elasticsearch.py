@@ -1,7 +1,6 @@
 """What becomes of a batch for Elasticsearch, which says 200 and means each line on its own."""
 
 import json
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,7 @@ PUSH = "/logs/elasticsearch"
 
 @pytest.fixture
 def elasticsearch(certificates: Certificates) -> Iterator[FakeElasticsearch]:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificates.node_cert, certificates.node_key)
-    with FakeElasticsearch(tls).running() as server:
+    with FakeElasticsearch(certificates.password_context()).running() as server:
         assert isinstance(server, FakeElasticsearch)
         yield server
 

@@ -17,12 +17,13 @@ def hierarchies(tmp_path, monkeypatch):
     unified, named = tmp_path / "unified", tmp_path / "systemd"
     unified.mkdir()
     named.mkdir()
-    monkeypatch.setattr(lab, "mounts", lambda: [
+    table = [
         f"cgroup2 {unified} cgroup2 rw,relatime 0 0",
         f"cgroup {named} cgroup rw,relatime,name=systemd 0 0",
         f"cgroup {tmp_path}/memory cgroup rw,relatime,memory 0 0",
         f"/dev/vda {tmp_path} ext4 rw 0 0",
-    ])  # fmt: skip
+    ]
+    monkeypatch.setattr(lab, "mounts", lambda: [line.split() for line in table])
     return unified, named
 
 

@@ -1,20 +1,19 @@
 """Reading all lines of a site from Elasticsearch, page by page of one point in time."""
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, time
 from typing import Any
 
 from elasticsearch import ApiError as Refusal
-from elasticsearch import ConnectionTimeout, Elasticsearch, TransportError
+from elasticsearch import ConnectionTimeout, TransportError
 
 from cllmh_hub.completeness.holdings import HOUR
 from cllmh_hub.completeness.pages import Page
 from cllmh_hub.completeness.records import STATEMENT, NumberedLine, Statement
 from cllmh_hub.completeness.statements import Span
 from cllmh_hub.config import ElasticsearchReader
-from cllmh_hub.config_file import read_secret
+from cllmh_hub.elasticsearch_client import connect
 from cllmh_hub.errors import ApiError
 from cllmh_hub.log_keeper.config import PATTERN
 from cllmh_hub.log_keeper.days import parse
@@ -38,11 +37,8 @@ class ElasticsearchPages:
     def __init__(self, config: ElasticsearchReader, site: str, limit: int = _LINES) -> None:
         self.site = site
         self._limit = limit
-        logging.getLogger("elastic_transport").setLevel(logging.ERROR)  # it has a line for each page
-        self._client = Elasticsearch(
-            [str(url) for url in config.urls],
-            ca_certs=str(config.ca_file),
-            basic_auth=(config.username, read_secret(config.password_file)),
+        self._client = connect(
+            config,
             request_timeout=_TIMEOUT_S,
             max_retries=len(config.urls) - 1,  # once with each machine of the cluster
         )

@@ -50,7 +50,6 @@ def create_app_from(path: str) -> Flask:
     """Return the application for the configuration file `path` and serve its counters; what gunicorn calls, once."""
     config = load_config(Path(path), LogDoorConfig)
     log.setup(language=config.language, level=config.log_level)
-    logging.getLogger("elastic_transport").setLevel(logging.ERROR)  # it has a line for each batch
     counters = Counters()
     app = create_app(config, counters)
     start_http_server(config.metrics_port, "127.0.0.1", counters.registry)

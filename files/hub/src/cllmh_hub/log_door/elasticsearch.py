@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from elasticsearch import ApiError, Elasticsearch, TransportError
+from elasticsearch import ApiError, TransportError
 
-from cllmh_hub.config_file import read_secret
+from cllmh_hub.elasticsearch_client import connect
 from cllmh_hub.log_door.batch import NOT_JSON, Cause, DeadLetter, Outcome, StoreBusyError
 from cllmh_hub.log_door.config import ElasticsearchConfig
 
@@ -64,10 +64,8 @@ class ElasticsearchStore:
     def __init__(self, config: ElasticsearchConfig, *, connections: int, now: Callable[[], datetime]) -> None:
         self._config = config
         self._now = now
-        self._client = Elasticsearch(
-            [str(url) for url in config.urls],
-            ca_certs=str(config.ca_file),
-            basic_auth=(config.username, read_secret(config.password_file)),
+        self._client = connect(
+            config,
             connections_per_node=connections,
             request_timeout=_TIMEOUT_S,
             # Once with each machine of the cluster; then the node comes again.

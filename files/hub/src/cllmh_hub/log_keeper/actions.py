@@ -22,7 +22,6 @@ def act(args: argparse.Namespace) -> int:
     """Do `args.action` and return the exit code; an error of the store is one line of the log."""
     config = load_config(args.config, LogKeeperConfig)
     log.setup(language=config.language, level=config.log_level)
-    logging.getLogger("elastic_transport").setLevel(logging.ERROR)  # a line for each request otherwise
     with keeper.connect(config, args.password_file) as store:
         try:
             return _ACTIONS[args.action](store, config, args)

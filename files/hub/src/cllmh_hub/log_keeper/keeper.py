@@ -13,8 +13,7 @@ from typing import Any
 
 from elasticsearch import Elasticsearch, NotFoundError
 
-from cllmh_hub import log
-from cllmh_hub.config_file import read_secret
+from cllmh_hub import elasticsearch_client, log
 from cllmh_hub.log_keeper.config import PATTERN, LogKeeperConfig, Repository
 from cllmh_hub.log_keeper.days import DayIndex, over_age, over_budget, parse
 
@@ -63,12 +62,8 @@ class Status:
 
 def connect(config: LogKeeperConfig, password_file: Path | None = None) -> Elasticsearch:
     """Return a client that speaks to whichever machine answers; raise ConfigError where there is no password."""
-    return Elasticsearch(
-        [str(url) for url in config.urls],
-        ca_certs=str(config.ca_file),
-        basic_auth=(config.username, read_secret(password_file or config.password_file)),
-        request_timeout=_REQUEST_TIMEOUT_S,
-        retry_on_timeout=True,
+    return elasticsearch_client.connect(
+        config, password_file=password_file, request_timeout=_REQUEST_TIMEOUT_S, retry_on_timeout=True
     )
 
 

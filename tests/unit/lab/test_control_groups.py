@@ -1,15 +1,8 @@
 """Each machine has control groups of its own: in a shared tree a unit takes away the group of its namesake."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-
-_SPEC = importlib.util.spec_from_file_location("lab", ROOT / "roles/lab/files/lab.py")
-lab = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(lab)
+from unit.lab.scripts import lab
 
 
 @pytest.fixture

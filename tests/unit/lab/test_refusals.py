@@ -1,6 +1,5 @@
 """Where a lab cannot be had, `make demo` says why in one sentence, and nothing has been made."""
 
-import importlib.util
 import ipaddress
 import os
 import shutil
@@ -10,18 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def load(name, path):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-lab = load("lab", ROOT / "roles/lab/files/lab.py")
-machine = load("machine", ROOT / "scripts/machine.py")
+from unit.lab.scripts import ROOT, lab, machine
 
 
 @pytest.fixture

@@ -77,6 +77,14 @@ def full_hd(moving: bool, seconds: int = 10) -> Path:
     )
 
 
+def sub_stream(moving: bool, seconds: int = 10) -> Path:
+    """Return what `full_hd` shows as cameras send it in their second stream: 640x360 at 10 frames/s, GOP 2 s."""
+    source = ["-i", str(full_hd(moving, seconds))]
+    rate = ["-b:v", "500k", "-maxrate", "500k", "-bufsize", "500k"]
+    name = "sub-moving" if moving else "sub-quiet"
+    return encode(name, source, "-vf", "fps=10,scale=640:360", "-r", "10", *x264(10, 2, *rate))
+
+
 def small(moving: bool, seconds: int = 20) -> Path:
     """Return 320x240 at 10 frames/s with a GOP of 1 s, some 150 kbit/s."""
     source = ["-i", str(VTEST)] if moving else ["-loop", "1", "-framerate", "10", "-i", str(still_picture())]

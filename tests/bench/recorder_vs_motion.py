@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.footage import encode, full_hd, x264
+from bench.footage import encode, full_hd, sub_stream, x264
 from bench.frames import FrameIndex
 from bench.harness import CACHE, MEDIA, Progress, Result, Row, at_least, at_most, plain
 from bench.processes import DebianMotion, Recorder, SourceProcess, Usage, camera, stopping, wait_for
@@ -48,6 +48,13 @@ SEED = 3
 """Of the scenes; the detector's constants were chosen on others."""
 
 SHORT_S = 45.0
+
+FULL_HD = {
+    "hd": "1080p, people for 10 of 30 s",
+    "hd_quiet": "1080p, nobody",
+    "hd_sub": "as hd, and both look for motion in the camera's sub-stream",
+}
+"""1080p streams of which the costs are compared; what is kept of them is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +172,11 @@ def measure(
     plans: dict[str, dict[str, object]] = {s.name: {"plan": s.plan, "fps": s.fps} for s in streams}
     spec: dict[str, object] = {"cameras": dict(plans)}
     if has_full_hd:
-        plans["hd"] = {"plan": [[str(full_hd(False)), 2], [str(full_hd(True)), 1]], "fps": 25}
+        plans |= {
+            "hd": {"plan": [[str(full_hd(False)), 2], [str(full_hd(True)), 1]], "fps": 25},
+            "hd_quiet": {"plan": [[str(full_hd(False)), 1]], "fps": 25},
+            "sub": {"plan": [[str(sub_stream(False)), 2], [str(sub_stream(True)), 1]], "fps": 10},
+        }
     source = SourceProcess(folder, plans)
 
     def motion(client: str, **options: object) -> DebianMotion:
@@ -182,14 +193,11 @@ def measure(
         if streams[0].height < 1080:
             programs["motion_tuned"] = motion("motion_tuned", **TUNED)
     if has_full_hd:
-        programs["ours_hd"] = Recorder(folder / "ours_hd", [camera("hd", source.port, "ours_hd")], processes=1)
-        if has_motion:
-            url = f"rtsp://127.0.0.1:{source.port}/motion_hd/hd"
-            programs["motion_hd"] = DebianMotion(folder / "motion_hd", {"hd": (url, 1920, 1080)})
+        programs |= full_hd_programs(folder, source.port, has_motion=has_motion)
     used: dict[str, tuple[float, Usage]] = {}
     with stopping(source, *programs.values()):
         pids = {name: program.start().pid for name, program in programs.items()}
-        wanted = len(streams) * sum(not name.endswith("_hd") for name in programs)
+        wanted = len(streams) * sum(not is_full_hd(name) for name in programs)
         wait_for(lambda: len(source.report()) >= wanted, 60, "all recorders to be connected")
         wait_until(source.t0 + FIRST_SCORED_S - 2, progress)
         before = {name: Usage.of(pid) for name, pid in pids.items()}
@@ -206,7 +214,7 @@ def measure(
         progress(f"looking at the files of {stream.name}")
         track = cameras[stream.name].track
         index = FrameIndex(track, round((stream.ends_s + 30) * stream.fps))
-        for name in [name for name in programs if not name.endswith("_hd")]:
+        for name in [name for name in programs if not is_full_hd(name)]:
             files = [
                 file
                 for file in programs[name].files()
@@ -218,6 +226,27 @@ def measure(
             totals[name].append((stream, found))
             result.rows.append(row_of(name, stream, found, window, report.get(f"{name}/{stream.name}")))
     summarise(result, totals, used, elapsed_s, len(streams))
+
+
+def full_hd_programs(folder: Path, port: int, *, has_motion: bool) -> dict[str, Recorder | DebianMotion]:
+    """Return a recorder of each kind for each 1080p stream: ``ours_hd``, ``motion_hd`` and so on."""
+    programs: dict[str, Recorder | DebianMotion] = {}
+    for kind in FULL_HD:
+        stream, is_sub = kind.removesuffix("_sub"), kind.endswith("_sub")
+        ours, motion = f"ours_{kind}", f"motion_{kind}"
+        more = {"sub_path": f"/{ours}/sub"} if is_sub else {}
+        programs[ours] = Recorder(folder / ours, [camera(stream, port, ours, **more)], processes=1)
+        if has_motion:
+            url = f"rtsp://127.0.0.1:{port}/{motion}"
+            looked_at = (f"{url}/sub", 640, 360) if is_sub else (f"{url}/{stream}", 1920, 1080)
+            options = {"netcam_high_url": f"{url}/{stream}"} if is_sub else {}
+            programs[motion] = DebianMotion(folder / motion, {stream: looked_at}, **options)
+    return programs
+
+
+def is_full_hd(program: str) -> bool:
+    """Whether a program records one of the 1080p streams alone."""
+    return any(program.endswith(f"_{kind}") for kind in FULL_HD)
 
 
 def row_of(name: str, stream: Stream, found: Score, window: Interval, counts: dict[str, int | None] | None) -> Row:
@@ -278,15 +307,18 @@ def summarise(
         metrics.append(plain(f"start_error_{name}", median([e for _, s in pairs for e in s.start_errors_s]), "s"))
         metrics.append(plain(f"stop_error_{name}", median([e for _, s in pairs for e in s.stop_errors_s]), "s"))
     for name, (cpu_s, usage) in used.items():
-        count = 1 if name.endswith("_hd") else cameras
+        count = 1 if is_full_hd(name) else cameras
         metrics.append(plain(f"cpu_s_per_camera_hour_{name}", cpu_s / count / elapsed_s * 3600, "s/h"))
         metrics.append(plain(f"memory_per_camera_{name}", usage.memory_bytes / count / 1e6, "MB"))
     if others:
         is_hd = totals["ours"][0][0].height >= 1080
-        ratio, target = ("cpu_ratio_1080p", 10) if is_hd else ("cpu_ratio_small", 5)
+        ratio, target = ("cpu_ratio_hd", 10) if is_hd else ("cpu_ratio_small", 5)
         metrics.append(at_least(ratio, used["motion"][0] / used["ours"][0], "times", target))
-    if "motion_hd" in used:
-        metrics.append(at_least("cpu_ratio_1080p", used["motion_hd"][0] / used["ours_hd"][0], "times", 10))
+    for kind in FULL_HD:
+        if f"motion_{kind}" in used:
+            ratio = used[f"motion_{kind}"][0] / used[f"ours_{kind}"][0]
+            metrics.append(at_least(f"cpu_ratio_{kind}", ratio, "times", 10))
+            result.notes.append(f"{kind}: {FULL_HD[kind]}")
     by_length(result, totals)
     result.notes.append(
         "false minutes: recordings in which no event is; kept_over_needed tells of what is kept around events"

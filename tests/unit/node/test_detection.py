@@ -15,7 +15,6 @@ from cllmh_node.motion.zones import watched
 from cllmh_node.recorder.decode_plan import DecodePlan, choose_plan
 from cllmh_node.recorder.replay import Replay, replay
 from cllmh_node.recorder.settings import CameraSettings
-from cllmh_node.recorder.surge import SurgeGauge
 from unit.node.scenes import Walk, encode, play
 
 RIGHT_HALF = [[0.5, 0.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0]]
@@ -86,47 +85,15 @@ def test_a_scene_with_exact_truth_is_kept_where_somebody_is_in_it_and_nowhere_el
     assert all(any(clip.start_s < ends and clip.end_s > begins for begins, ends in scene.events) for clip in clips)
 
 
-def test_who_comes_and_goes_between_two_keyframes_is_found_by_the_size_of_the_frames(tmp_path: Path) -> None:
+def test_who_comes_and_goes_between_two_keyframes_is_found_where_a_look_every_second_is_wanted(tmp_path: Path) -> None:
     visits = [Walk(24.3, 25.1), Walk(44.6, 45.7)]
-    found = replayed(encode(tmp_path / "visits.mp4", play(60, *visits, noise=1.0), gop_s=2))
+    video = encode(tmp_path / "visits.mp4", play(60, *visits, noise=1.0), gop_s=2)
+    assert replayed(video).clips == []  # neither is in a keyframe
+    found = replayed(video, look_every_s=1)
     assert len(found.clips) == 2
     for clip, visit in zip(found.clips, visits, strict=True):
         assert clip.start_s <= visit.begins_s - 2
         assert clip.end_s >= visit.ends_s
-    assert found.decoded < found.frames / 5
-
-
-def gop(gauge: SurgeGauge, sizes: list[int]) -> bool:
-    """End a quiet GOP of some frames, 10 a second; return whether it had a surge, which was nothing."""
-    for number, size in enumerate(sizes):
-        gauge.take(size, number / 10)
-    is_surge = gauge.is_surge()
-    if is_surge:
-        gauge.was_nothing()
-    gauge.end_gop(is_quiet=True)
-    return is_surge
-
-
-def test_a_surge_is_what_stands_out_of_many_frames_and_not_what_varies_anyway() -> None:
-    gauge, generator = SurgeGauge(), np.random.default_rng(2)
-    usual = [[int(size) for size in generator.normal(1000, 150, 19)] for _ in range(41)]
-    assert not any(gop(gauge, sizes) for sizes in usual[:40])
-    assert gop(gauge, [*usual[40][:10], 3000, 3000, 3000, 3000, *usual[40][14:]])
-    assert not gop(gauge, [*usual[40][:10], 2400, *usual[40][11:]])
-
-
-def test_surges_that_are_nothing_again_and_again_are_looked_at_seldom() -> None:
-    gauge = SurgeGauge()
-    for _ in range(20):
-        gop(gauge, [1000] * 19)
-    assert sum(gop(gauge, [1000] * 10 + [1000 * (number + 2)] * 9) for number in range(200)) <= 16
-
-
-def test_before_it_knows_what_is_usual_nothing_is_a_surge() -> None:
-    gauge = SurgeGauge()
-    assert not any(gop(gauge, [size] * 19) for size in (100, 10_000, 100, 10_000, 100))
-    gauge.end_gop(is_quiet=True)  # a GOP of one frame
-    assert not SurgeGauge().is_surge()
 
 
 def test_replay_prints_what_would_be_kept_and_draws_it(

@@ -33,7 +33,6 @@ from cllmh_node.motion.zones import watched
 from cllmh_node.recorder.decode_plan import DecodePlan, choose_plan
 from cllmh_node.recorder.decoder import LumaDecoder, Picture
 from cllmh_node.recorder.settings import MotionSettings
-from cllmh_node.recorder.surge import SurgeGauge
 from cllmh_node.ring import PacketRing
 from cllmh_node.rtsp.frame import EncodedFrame
 
@@ -142,7 +141,6 @@ class MotionWatch:
         """Under overload (2 and more) only every so many-th keyframe is looked at while the camera is quiet."""
         self.looked_at = 0
         """Pictures looked at."""
-        self._gauge = SurgeGauge()
         self._flicker = 0.0
         self._clear_looks = 0
         self._skipped = 0
@@ -171,7 +169,6 @@ class MotionWatch:
                 frame.at,
             )
         if not frame.is_keyframe:
-            self._gauge.take(len(frame.data), frame.at)
             return _NOTHING_NEW
         self._skipped += 1
         if self._skipped < self.stride and not is_recording:
@@ -181,12 +178,8 @@ class MotionWatch:
         if picture is None:
             return _NOTHING_NEW
         look = self._compare(picture, is_recording)
-        is_surge = look.sight is Sight.CLEAR and not is_recording and self.stride == 1 and self._gauge.is_surge()
-        if is_surge:
-            look = self._search(ring, look, frame.at)
-        elif self._suspicion is not None:
+        if self._suspicion is not None:
             look = self._pursue(self._suspicion, self._latest(ring), frame.at)
-        self._gauge.end_gop(is_quiet=look.sight is Sight.CLEAR and not is_recording)
         return look
 
     def _latest(self, ring: PacketRing) -> Iterator[Picture]:
@@ -196,21 +189,6 @@ class MotionWatch:
             frames = ring.last_gops(1)
         self._decoder.restart()
         return self._decoder.sequence(frames, every_s=SEEN_S)
-
-    def _search(self, ring: PacketRing, look: Look, at: float) -> Look:
-        """Look for somebody who came and went between two keyframes; without one, return `look`."""
-        pictures = list(self._latest(ring))
-        self._decoder.restart()
-        for picture in pictures:
-            difference = self._difference(picture)
-            if difference.blobs.any() and not difference.is_light_change:
-                suspicion = _Suspicion(pictures[-1], difference, near(difference.blobs), until=at)
-                found = self._pursue(suspicion, pictures, at)
-                if found.sight is Sight.MOTION:
-                    self._gauge.was_motion()
-                    return found
-        self._gauge.was_nothing()
-        return look
 
     def resume(self, decoder: LumaDecoder) -> None:
         """Go on with a new session of the same camera; what is known of the scene stays."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 import urllib.error
@@ -17,6 +16,8 @@ from typing import Any
 
 import jinja2
 import yaml
+
+from free_ports import free_ports
 
 ROOT = Path(__file__).parents[1]
 _READY_TIMEOUT_S = 60
@@ -86,7 +87,7 @@ def running_loki(folder: Path, **variables: Any) -> Iterator[LokiServer]:
     """Run Loki in `folder` with the role's template and defaults, and these role variables; wait until it is ready."""
     binary = staged_binary()
     assert binary is not None
-    http, grpc = _free_ports(2)
+    http, grpc = free_ports(2)
     values = yaml.safe_load((ROOT / "roles/loki/defaults/main.yml").read_text())
     values |= {"loki_http_port": http, "loki_grpc_port": grpc, "loki_data_dir": str(folder / "data")}
     values |= {"loki_http_address": "127.0.0.1", "ansible_managed": "a test", **variables}
@@ -117,13 +118,3 @@ def _wait_until_ready(server: LokiServer, process: subprocess.Popen[bytes], log:
         except OSError:
             time.sleep(0.2)
     raise AssertionError(f"Loki does not get ready: {log.read_text()[-3000:]}")
-
-
-def _free_ports(number: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(number)]
-    for probe in sockets:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in sockets]
-    for probe in sockets:
-        probe.close()
-    return ports

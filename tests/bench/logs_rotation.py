@@ -28,6 +28,7 @@ from bench.logs.network import wait_until_open
 from bench.logs.node import installed_config_version
 from bench.logs.roles import Authority, artifact, render
 from bench.processes import wait_for
+from free_ports import free_ports
 
 RATE = 10_000
 """Lines a second."""
@@ -82,7 +83,7 @@ class Hub:
 
     def __post_init__(self) -> None:
         ports = ("loki", "loki_grpc", "promtail", "dvr", "router", "dvr_tls", "router_tls")
-        self.ports = {name: _free_port() for name in ports}
+        self.ports = dict(zip(ports, free_ports(len(ports)), strict=True))
         self.loki_url = f"http://127.0.0.1:{self.ports['loki']}"
         self.sites = self.folder / "sites"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -285,9 +286,3 @@ def _settled(hub: Hub, sent: int, progress: Progress, patience_s: float = 20) ->
 
 def _sum(rows: list[Row], key: str) -> int:
     return sum(int(str(row[key])) for row in rows)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -23,6 +23,7 @@ from cllmh_hub.cli import main
 from cllmh_hub.log_door.app import create_app
 from cllmh_hub.log_door.config import LogDoorConfig
 from cllmh_hub.log_door.counters import Counters
+from free_ports import free_port
 from unit.hub.helpers import Clock
 from unit.hub.log_stores import FakeLoki
 
@@ -393,12 +394,6 @@ class UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(str(self.path))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_service_takes_batches_on_its_socket_and_shows_its_counters_on_loopback(

@@ -19,17 +19,12 @@ from typing import Any
 import jinja2
 import yaml
 
+from free_ports import free_port
+
 SITE_ZONE = "Asia/Jakarta"
 ADDRESSES = {"dvr": "127.0.0.11", "router": "127.0.0.12"}
 ROLE = Path(__file__).parents[3] / "roles" / "syslog_ng"
 START_TIMEOUT_S = 20
-
-
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def installed_config_version() -> str:

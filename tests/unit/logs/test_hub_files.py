@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from unit.logs.harness import SyslogNg, free_port, installed_config_version, self_signed, send
+from free_ports import free_port
+from unit.logs.harness import SyslogNg, installed_config_version, self_signed, send
 
 DVR, ROUTER, STRANGER = "127.0.0.11", "127.0.0.12", "127.0.0.13"
 

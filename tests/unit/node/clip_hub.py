@@ -17,6 +17,7 @@ import yaml
 
 from cllmh_node.clip_store.settings import ClipStoreConfig
 from cllmh_node.recordings import MARKER
+from free_ports import free_port
 
 SITE = "site-a"
 _SSH = """#!{python}
@@ -55,7 +56,7 @@ class ClipHub:
             subprocess.run(
                 ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)], check=True, timeout=30
             )
-        port = _free_port()
+        port = free_port()
         self._server = subprocess.Popen(
             [
                 *(
@@ -173,9 +174,3 @@ class Link:
                 with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
             self._open.clear()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

@@ -15,6 +15,7 @@ import yaml
 
 from cllmh_node.config import load_config
 from cllmh_node.hdd_monitor.config import HddMonitorConfig
+from free_ports import free_port
 from unit.recordings_folder import HOUR_S, Recordings
 
 FOLDER = Path(__file__).parents[3] / "files" / "hdd_monitor"
@@ -23,12 +24,6 @@ FOLDER = Path(__file__).parents[3] / "files" / "hdd_monitor"
 def example() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((FOLDER / "hdd_monitor.example.yml").read_text())
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 def test_the_example_is_a_right_configuration() -> None:

@@ -96,6 +96,14 @@ def test_who_comes_and_goes_between_two_keyframes_is_found_where_a_look_every_se
         assert clip.end_s >= visit.ends_s
 
 
+def test_of_a_stream_of_keyframes_only_no_more_is_decoded_than_of_one_that_is_decoded_whole_is_compared(
+    tmp_path: Path,
+) -> None:
+    found = replayed(encode(tmp_path / "intra.mp4", play(30, Walk(18, 25)), gop_s=0.1))
+    assert len(found.clips) == 1
+    assert found.decoded < found.frames / 2
+
+
 def test_replay_prints_what_would_be_kept_and_draws_it(
     crossing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

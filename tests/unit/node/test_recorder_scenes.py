@@ -2,6 +2,7 @@
 
 import errno
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cllmh_node.recorder.pipeline import CameraPipeline
 from cllmh_node.recorder.settings import CameraSettings
 from cllmh_node.recorder.states import CameraState
 from cllmh_node.reports import Spool
+from cllmh_node.rtsp.frame import EncodedFrame
 from cllmh_node.rtsp.session import CameraError
 from unit.node.scenes import BEGINS_AT, Camera, Picture, Walk, encode, play, playable_seconds, room, with_person
 
@@ -44,6 +46,10 @@ class Recorder:
             if self.pipeline.status.state not in self.states[-1:]:
                 self.states.append(self.pipeline.status.state)
         return self
+
+    def feed(self, frames: list[EncodedFrame]) -> None:
+        for frame in frames:
+            self.pipeline.feed(frame)
 
     def stop(self) -> list[ClipRow]:
         self.pipeline.stop()
@@ -262,6 +268,47 @@ def test_a_stream_that_changes_in_mid_visit_goes_on_in_a_new_clip_without_a_hole
     for clip in (first, second):
         path = recorder.recordings / clip.path
         assert playable_seconds(path) == pytest.approx(clip.end - clip.start, abs=0.2)
+
+
+def test_a_visit_of_which_not_one_gop_fits_into_memory_is_kept_from_the_next_keyframe_and_the_rest_is_a_gap(
+    tmp_path: Path,
+) -> None:
+    recorder = Recorder(tmp_path, ring_max_bytes=1_000_000)
+    video = encode(tmp_path / "video.mp4", play(40, Walk(24, 36), noise=12.0), gop_s=10)
+    (clip,) = recorder.watch(Camera(video)).stop()
+    assert clip.start == pytest.approx(BEGINS_AT + 30, abs=0.2)
+    (gap,) = recorder.gaps
+    assert gap.cause == "overload"
+    assert gap.start <= BEGINS_AT + 24
+    assert gap.end == pytest.approx(clip.start, abs=0.01)
+
+
+def test_what_comes_before_the_first_keyframe_ends_no_gap(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    first, *others = Camera(encode(tmp_path / "video.mp4", play(20), gop_s=10)).frames()
+    recorder.pipeline.connected(first.info)
+    recorder.feed([first, *others[:80]])
+    recorder.pipeline.lost(CameraError("camera_lost", "it ended the session"))
+    recorder.pipeline.connected(first.info)
+    recorder.feed(others[80:99])
+    assert [gap.end for gap in recorder.gaps] == [None]
+    recorder.pipeline.feed(others[99])
+    assert [gap.end for gap in recorder.gaps] == [pytest.approx(BEGINS_AT + 10, abs=0.01)]
+
+
+@pytest.mark.parametrize("gop_s", [1.0, 10.0])
+def test_a_camera_whose_pictures_cannot_be_decoded_is_lost_and_not_quiet(tmp_path: Path, gop_s: float) -> None:
+    recorder = Recorder(tmp_path)
+    frames = list(Camera(encode(tmp_path / "video.mp4", play(40), gop_s=gop_s)).frames())
+    recorder.pipeline.connected(frames[0].info)
+    recorder.feed(frames[:200])
+    damaged = [replace(frame, data=frame.data[:8] + bytes(len(frame.data) - 8)) for frame in frames[200:]]
+    with pytest.raises(CameraError, match="could not be decoded") as lost:
+        recorder.feed(damaged)
+    recorder.pipeline.lost(lost.value)
+    (gap,) = recorder.gaps
+    assert gap.cause == "camera_lost"
+    assert gap.start == pytest.approx(BEGINS_AT + 20, abs=1.1)
 
 
 def test_a_pre_roll_that_did_not_fit_into_memory_is_a_gap_that_says_so(tmp_path: Path) -> None:

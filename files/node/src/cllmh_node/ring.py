@@ -37,6 +37,8 @@ class PacketRing:
                 self._longest_gop_s = max(self._longest_gop_s, frame.at - self._gops[-1][0].at)
             self._gops.append([])
         elif not self._gops:
+            if self._lost_until:  # the rest of a GOP that did not fit
+                self._lost_until = frame.at
             return
         self._gops[-1].append(frame)
         self._bytes += len(frame.data)

@@ -79,7 +79,7 @@ class ClipBook:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the disk refused in the midst of something that is to be recorded still."""
+        """Whether disk or memory refused something that is to be recorded still."""
         return self._cut_off_at is not None
 
     def continues(self, since: float) -> bool:
@@ -133,6 +133,10 @@ class ClipBook:
         frames = [frame for frame in ring.since(since) if frame.at > self._written_at]
         while frames and not frames[0].is_keyframe:
             frames.pop(0)
+        if not frames and ring.lost_until > since:
+            # Not even one GOP fits into the ring: the clip begins with the next keyframe.
+            self._cut_off_at = since
+            self._overload_gap.open("overload", self._line.at(max(since, self._written_at)))
         if not frames or frames[-1].at < self._retry_disk_at:
             return
         start = self._line.at(frames[0].at)
@@ -202,8 +206,9 @@ class ClipBook:
         """End the time in which something was to be recorded and could not be."""
         if self._cut_off_at is None:
             return
-        self._disk_gap.open("disk", self._line.at(self._cut_off_at))
-        self._disk_gap.close(at)
+        if self._overload_gap.close(at) is None:
+            self._disk_gap.open("disk", self._line.at(self._cut_off_at))
+            self._disk_gap.close(at)
         self._cut_off_at = self._no_room_since = self.refusal = None
 
     def forget_written(self) -> None:

@@ -12,10 +12,10 @@ class DecodePlan(StrEnum):
     """Keyframes only."""
 
     DENSE = "dense"
-    """All frames in sequence, since keyframes are too far apart; two a second are looked at."""
+    """All frames in sequence, since keyframes are too far apart; one every 0.4 s is looked at."""
 
     EVERY_FRAME = "every_frame"
-    """All frames of a sub-stream, which is small; two a second are looked at."""
+    """All frames of a sub-stream, which is small; one every 0.4 s is looked at."""
 
     SUB_STREAM = "sub_stream"
     """Nothing of the stream that is recorded, since the camera's sub-stream is watched."""

@@ -62,6 +62,7 @@ class CameraPipeline:
         self._info: StreamInfo | None = None
         self._watch: MotionWatch | None = None
         self._is_sub_watched = False
+        self._has_keyframe = False
         self.sub = SubStreamWatch(settings.motion) if settings.sub_path is not None else None
         """What watches the sub-stream, fed by another thread; None where there is none."""
         self._state = CameraState.RECORDING if was_recording else CameraState.STARTING
@@ -126,6 +127,7 @@ class CameraPipeline:
         self._book.forget_written()
         self._ring.clear()
         self._info = info
+        self._has_keyframe = False
         decoder = LumaDecoder(info)
         if self._watch is None:
             self._watch = MotionWatch(self._settings.motion, decoder)
@@ -136,12 +138,11 @@ class CameraPipeline:
         )
 
     def feed(self, frame: EncodedFrame) -> None:
-        """Take the next frame."""
+        """Take the next frame; raise CameraError where the camera is of no use although it sends."""
         if frame.info is not self._info:
             self._begin(frame.info)
             self._changed(frame.info)
         assert self._watch is not None
-        self._returned(frame.at)
         self._ring.append(frame, self._keep_s())
         self.counters.bytes += len(frame.data)
         self.lag_s = max(0.0, time.time() - frame.at)
@@ -150,6 +151,9 @@ class CameraPipeline:
             return
         self.counters.frames += 1
         looks = self._look(frame, self._watch)
+        self._has_keyframe = self._has_keyframe or frame.is_keyframe
+        if self._has_keyframe and not self._watch.is_blind:  # else nobody can see anything in it
+            self._returned(frame.at)
         self._say_plan()
         for look, at in looks:
             self._see(look, at, frame)

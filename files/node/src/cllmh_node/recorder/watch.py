@@ -1,9 +1,9 @@
 """Watching one camera for motion, with as little decoding as that takes.
 
-Quiet: only keyframes are decoded and compared with the background, or two frames a second where keyframes are far apart
-or a sub-stream is watched (see `decode_plan`). What differs is a suspicion: the GOP that is already in the ring is
-decoded, then the frames that arrive, until movement near what differs confirms it (and dates it), or until none came:
-then it was a ghost, such as the place that a parked car has left, and becomes background.
+Quiet: only keyframes are decoded and compared with the background; where keyframes are far apart or a sub-stream is
+watched all is decoded, and a frame compared every `LOOK_S` (see `decode_plan`). What differs is a suspicion: the GOP
+that is already in the ring is decoded, then the frames that arrive, until movement near what differs confirms it (and
+dates it), or until none came: then it was a ghost, such as the place that a parked car has left, and becomes background.
 Recording: looks as before; what came and stands still goes on counting for `still_s`, each place for itself: those who
 pass elsewhere keep no ghost alive.
 """
@@ -35,6 +35,7 @@ from cllmh_node.recorder.decoder import LumaDecoder, Picture
 from cllmh_node.recorder.settings import MotionSettings
 from cllmh_node.ring import PacketRing
 from cllmh_node.rtsp.frame import EncodedFrame
+from cllmh_node.rtsp.session import CameraError
 
 STEP_S = 0.4
 """Frames so far apart are compared for movement: long enough for a person who walks to have moved."""
@@ -46,7 +47,11 @@ MOST_SHIFT = 8.0
 """Where the whole picture gets brighter or darker by more grey levels within a step, nothing can be said to move."""
 
 LOOK_S = 0.4
-"""How often a stream of which all frames are decoded is looked at, in seconds."""
+"""How often a stream of which all frames are decoded is looked at, in seconds; keyframes are not looked at more often."""
+
+BLIND_S = 10.0
+BLIND_TRIES = 3
+"""A stream of which nothing could be decoded for so many seconds, and as many tries, shows nothing to anybody."""
 
 SEEN_S = 0.2
 """So far apart the pictures of such a stream are kept, in seconds; they date and confirm what a look found."""
@@ -65,6 +70,8 @@ RECORDING_LEARNS = 0.2
 
 MOST_FRAMES = 200
 """Where two GOPs have more, a suspicion takes only the last: no camera holds up the others for seconds."""
+
+_SLACK_S = 0.02  # frames come a little early or late
 
 
 class Sight(Enum):
@@ -145,6 +152,8 @@ class MotionWatch:
         self._clear_looks = 0
         self._skipped = 0
         self._decoded_before = 0
+        self._blind_since: float | None = None
+        self._blind_tries = 0
 
     @property
     def decoded(self) -> int:
@@ -156,8 +165,13 @@ class MotionWatch:
         """When what may move was first seen, as unix seconds (UTC); None while there is nothing to suspect."""
         return None if self._suspicion is None else self._suspicion.picture.at
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether the latest frame that was to be decoded gave no picture."""
+        return self._blind_since is not None
+
     def look(self, frame: EncodedFrame, ring: PacketRing, *, is_recording: bool) -> Look:
-        """Look at a frame that is already in the ring."""
+        """Look at a frame that is already in the ring; raise CameraError when nothing has been decoded for long."""
         if frame.is_keyframe:
             self._choose_plan(frame.at)
         if self.plan is not DecodePlan.KEYFRAMES:
@@ -170,11 +184,14 @@ class MotionWatch:
             )
         if not frame.is_keyframe:
             return _NOTHING_NEW
+        if self._last is not None and 0 <= frame.at - self._last.at < LOOK_S - _SLACK_S:
+            return _NOTHING_NEW
         self._skipped += 1
         if self._skipped < self.stride and not is_recording:
             return _NOTHING_NEW
         self._skipped = 0
         picture = self._decoder.keyframe(frame)
+        self._tried(frame.at, is_seen=picture is not None)
         if picture is None:
             return _NOTHING_NEW
         look = self._compare(picture, is_recording)
@@ -198,6 +215,7 @@ class MotionWatch:
         self._suspicion = None
         self._recent.clear()
         self._keyframes_at.clear()
+        self._blind_since, self._blind_tries = None, 0
 
     def take_over_from(self, other: "MotionWatch") -> None:
         """Know the scene as another watch does that saw it until now, in another stream of the same camera.
@@ -227,17 +245,31 @@ class MotionWatch:
         """Decode each frame, keep a picture every `SEEN_S` and compare one every `LOOK_S`."""
         look = _NOTHING_NEW
         last_at = self._recent[-1].at if self._recent else 0.0
-        for picture in self._decoder.sequence([frame], every_s=SEEN_S, after=last_at):
+        pictures = list(self._decoder.sequence([frame], every_s=SEEN_S, after=last_at))
+        self._tried(frame.at, is_seen=bool(pictures))
+        for picture in pictures:
             self._recent.append(picture)
             while self._recent[0].at < picture.at - 2 * LOOK_S - STEP_S:
                 self._recent.popleft()
             if self._suspicion is not None:
                 look = self._pursue(self._suspicion, [picture], picture.at)
-            elif self._last is None or picture.at >= self._last.at + LOOK_S - 0.02 or picture.at < self._last.at:
+            elif self._last is None or picture.at >= self._last.at + LOOK_S - _SLACK_S or picture.at < self._last.at:
                 look = self._compare(picture, is_recording)
                 if self._suspicion is not None:
                     look = self._pursue(self._suspicion, list(self._recent), picture.at)
         return look
+
+    def _tried(self, at: float, *, is_seen: bool) -> None:
+        """Take down whether a frame of the unix time `at` gave a picture."""
+        if is_seen:
+            self._blind_since, self._blind_tries = None, 0
+            return
+        self._blind_tries += 1
+        if self._blind_since is None:
+            self._blind_since = at
+        elif at - self._blind_since >= BLIND_S and self._blind_tries >= BLIND_TRIES:
+            self._blind_since, self._blind_tries = None, 0
+            raise CameraError("camera_lost", f"its pictures could not be decoded for {BLIND_S:.0f} s")
 
     def _compare(self, picture: Picture, is_recording: bool) -> Look:
         """Compare a picture with the background; a suspicion is begun where it is worth one."""

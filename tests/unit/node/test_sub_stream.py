@@ -1,5 +1,6 @@
 """Motion is looked for in the small second stream; the main stream is recorded, and watched where there is no other."""
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from cllmh_node.clips.index import ClipIndex, ClipRow, read_clips
 from cllmh_node.recorder import sub_stream
+from cllmh_node.recorder.decode_plan import most_sub_stream_pixels_s
 from cllmh_node.recorder.ledger import Ledger
 from cllmh_node.recorder.pipeline import CameraPipeline
 from cllmh_node.recorder.retry import retry_delay_s
@@ -135,6 +137,23 @@ def test_a_scene_that_is_not_known_yet_is_left_to_the_main_stream(still: Path) -
     watch.observe(next(frames))
     assert not watch.is_watching
     assert watch.take() == []
+
+
+def test_a_sub_stream_that_costs_more_than_the_main_streams_keyframes_is_not_watched(
+    recorder: Recorder, still: Path
+) -> None:
+    recorder.sub.most_pixels_s = 320 * 240 * 10 - 1
+    with pytest.raises(CameraError, match="320x240 at 10 frames/s costs more to watch"):
+        recorder.sub.observe(next(Camera(still).frames()))
+    assert not recorder.sub.is_watching
+
+
+def test_what_a_sub_stream_may_cost_depends_on_what_the_main_stream_costs() -> None:
+    full_hd = 1920 * 1080
+    assert 640 * 480 * 15 < most_sub_stream_pixels_s(full_hd, 2.0, look_every_s=2) < 704 * 576 * 25
+    assert most_sub_stream_pixels_s(640 * 360, 2.0, look_every_s=2) > 640 * 360 * 10
+    for gop_s in (0.0, 4.0):  # not known yet; too long for keyframes alone
+        assert most_sub_stream_pixels_s(full_hd, gop_s, look_every_s=2) == math.inf
 
 
 def test_a_refused_sub_stream_is_asked_for_ever_more_rarely() -> None:

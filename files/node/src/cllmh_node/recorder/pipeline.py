@@ -9,7 +9,7 @@ from pathlib import Path
 from cllmh_node.clips.index import GapRow, Importance, Mode, SpanRow
 from cllmh_node.log import event
 from cllmh_node.recorder.clip_book import ClipBook
-from cllmh_node.recorder.decode_plan import DecodePlan
+from cllmh_node.recorder.decode_plan import DecodePlan, most_sub_stream_pixels_s
 from cllmh_node.recorder.decoder import LumaDecoder
 from cllmh_node.recorder.disk import Disk
 from cllmh_node.recorder.gaps import GapBook
@@ -172,6 +172,12 @@ class CameraPipeline:
         is_sub_watched = self.sub is not None and self.sub.is_watching
         if self.sub is not None:
             self.sub.is_recording, self.sub.stride = is_recording, self.stride
+            if frame.is_keyframe:
+                self.sub.most_pixels_s = most_sub_stream_pixels_s(
+                    frame.info.width * frame.info.height,
+                    self._ring.longest_gop_s,
+                    look_every_s=self._settings.motion.look_every_s,
+                )
             if self._is_sub_watched and not is_sub_watched and self.sub.watch is not None:
                 watch.resume(LumaDecoder(frame.info))
                 watch.take_over_from(self.sub.watch)

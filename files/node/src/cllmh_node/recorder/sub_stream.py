@@ -5,6 +5,7 @@ takes it, with its next frame. While the sub-stream is not to be had, the main s
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -34,8 +35,9 @@ AFTER_MAIN_S = 2.0
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 300.0
 
+_USUAL_FPS = 25.0
 _RING_MAX_BYTES = 4_000_000  # two GOPs of 4 s at 4 Mbit/s; sub-streams have a tenth of that
-_MOST_WAITING = 100  # looks; two a second
+_MOST_WAITING = 100  # looks; five in two seconds
 
 
 class SubStreamWatch:
@@ -52,6 +54,8 @@ class SubStreamWatch:
         """Set by the taking thread: whether a clip of the main stream is being written."""
         self.stride = 1
         """Set by the taking thread: under overload only every so many-th keyframe is looked at."""
+        self.most_pixels_s = math.inf
+        """Set by the taking thread: a sub-stream of more pixels a second is not watched, it would cost too much."""
         self.frames = 0
         """Frames watched."""
         self.error: CameraError | None = None
@@ -69,7 +73,9 @@ class SubStreamWatch:
         return self._watch
 
     def observe(self, frame: EncodedFrame) -> None:
-        """Watch the next frame of the sub-stream."""
+        """Watch the next frame of the sub-stream; raise CameraError where it is not worth it."""
+        if frame.is_keyframe:
+            self._refuse_if_large(frame.info)
         if self._watch is None or frame.info is not self._info:
             self._begin(frame.info)
         assert self._watch is not None
@@ -84,6 +90,14 @@ class SubStreamWatch:
             self._looks.append((look, frame.at))
         if look.sight is not Sight.NOTHING_NEW or self._watched_at is not None:
             self._watched_at = time.monotonic()
+
+    def _refuse_if_large(self, info: StreamInfo) -> None:
+        fps = info.fps or _USUAL_FPS
+        if info.width * info.height * fps > self.most_pixels_s:
+            size = f"{info.width}x{info.height} at {fps:g} frames/s"
+            raise CameraError(
+                "overload", f"{size} costs more to watch than the main stream's keyframes; 640x360 at 10 does not"
+            )
 
     def take(self) -> list[tuple[Look, float]]:
         """Return what was seen since it was last asked for, with its unix time."""

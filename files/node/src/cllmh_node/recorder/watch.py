@@ -3,7 +3,7 @@
 Quiet: only keyframes are decoded and compared with the background; where keyframes are far apart or a sub-stream is
 watched all is decoded, and a frame compared every `LOOK_S` (see `decode_plan`). What differs is a suspicion: the GOP
 that is already in the ring is decoded, then the frames that arrive, until movement near what differs confirms it (and
-dates it), or until none came: then it was a ghost, such as the place that a parked car has left, and becomes background.
+dates it), or until none came: then it was a ghost, such as the place that a car has left, and becomes background.
 Recording: looks as before; what came and stands still goes on counting for `still_s`, each place for itself: those who
 pass elsewhere keep no ghost alive.
 """
@@ -47,7 +47,7 @@ MOST_SHIFT = 8.0
 """Where the whole picture gets brighter or darker by more grey levels within a step, nothing can be said to move."""
 
 LOOK_S = 0.4
-"""How often a stream of which all frames are decoded is looked at, in seconds; keyframes are not looked at more often."""
+"""How often a stream that is decoded whole is looked at, in seconds. Keyframes are not looked at more often."""
 
 BLIND_S = 10.0
 BLIND_TRIES = 3

@@ -1,8 +1,10 @@
 """What is decoded, what counts, and what a replay says: from the view of one who tunes a camera."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import yaml
@@ -14,6 +16,7 @@ from cllmh_node.motion.difference import against_background
 from cllmh_node.motion.zones import watched
 from cllmh_node.recorder.decode_plan import DecodePlan, choose_plan
 from cllmh_node.recorder.replay import Replay, replay
+from cllmh_node.recorder.replay_report import write_report
 from cllmh_node.recorder.settings import CameraSettings
 from unit.node.scenes import Walk, encode, play
 
@@ -104,15 +107,19 @@ def test_of_a_stream_of_keyframes_only_no_more_is_decoded_than_of_one_that_is_de
     assert found.decoded < found.frames / 2
 
 
+def command_in(folder: Path) -> list[str]:
+    config = folder / "recorder.yml"
+    camera = {"name": "gate", "host": "192.0.2.1", "path": "/"}
+    folders = {"recordings_dir": str(folder / "recordings"), "state_dir": str(folder / "state")}
+    config.write_text(yaml.safe_dump({**folders, "cameras": [camera]}))
+    return ["replay", "--config", str(config), "--camera", "gate"]
+
+
 def test_replay_prints_what_would_be_kept_and_draws_it(
     crossing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = tmp_path / "recorder.yml"
-    camera = {"name": "gate", "host": "192.0.2.1", "path": "/"}
-    folders = {"recordings_dir": str(tmp_path / "recordings"), "state_dir": str(tmp_path / "state")}
-    config.write_text(yaml.safe_dump({**folders, "cameras": [camera]}))
     report, missing = tmp_path / "report.html", tmp_path / "missing.mp4"
-    command = ["replay", "--config", str(config), "--camera", "gate", "--json", "--report", str(report)]
+    command = [*command_in(tmp_path), "--json", "--report", str(report)]
     assert main([*command, str(crossing), str(missing)]) == 1
     printed = capsys.readouterr()
     (clip,) = [json.loads(line) for line in printed.out.splitlines()]
@@ -123,3 +130,39 @@ def test_replay_prints_what_would_be_kept_and_draws_it(
     assert page.count("<rect class='clip'") == page.count("data:image/jpeg;base64,") == 1
     assert "http" not in page
     assert not (tmp_path / "recordings").exists()
+
+
+def test_raw_h264_without_time_stamps_is_timed_by_its_frame_rate(crossing: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "crossing.h264"
+    with av.open(str(crossing)) as source, av.open(str(raw), "w", format="h264") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    whole, bare = replayed(crossing), replayed(raw)
+    assert bare.frames == whole.frames
+    (clip,) = bare.clips
+    assert clip.start_s == pytest.approx(whole.clips[0].start_s, abs=1)
+    assert clip.end_s == pytest.approx(whole.clips[0].end_s, abs=1)
+
+
+def test_the_report_of_a_damaged_file_lacks_the_picture_alone(crossing: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.mp4"
+    content = crossing.read_bytes()
+    begins = content.index(b"mdat") + 4
+    ends = content.index(b"moov", begins) - 4
+    damaged.write_bytes(content[:begins] + b"\xff" * (ends - begins) + content[ends:])
+    report = tmp_path / "report.html"
+    settings = CameraSettings(name="gate", host="192.0.2.1", path="/")
+    write_report(report, settings, [replace(replayed(crossing), video=damaged)])
+    page = report.read_text()
+    assert page.count("<figcaption>") == 1
+    assert "data:image" not in page
+
+
+def test_what_is_no_video_is_refused_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("a text, no video")
+    assert main([*command_in(tmp_path), str(text)]) == 1
+    assert capsys.readouterr().err == f"{text}: cannot be replayed: Invalid data found when processing input\n"

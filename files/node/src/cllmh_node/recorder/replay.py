@@ -15,6 +15,7 @@ from cllmh_node.recorder.watch import Look, Sight
 from cllmh_node.rtsp.frame import EncodedFrame, StreamInfo
 
 _BEGINS_AT = 946_684_800.0  # any time will do: a file has no date of its own
+_USUAL_FPS = 25  # where a file names no frame rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def replay(settings: CameraSettings, video: Path, on_progress: Callable[[float],
     """Run a camera's pipeline over a file that PyAV can read, as if the camera had just sent it.
 
     The clips are made in a folder that is removed at the end. Raises OSError or av.error.FFmpegError when the file
-    cannot be read, ValueError when it has no video. `on_progress` is told the part done, 0..1.
+    cannot be read, ValueError when it has no video or no picture in it. `on_progress` is told the part done, 0..1.
     """
     with tempfile.TemporaryDirectory(prefix="cllmh-replay-") as name, av.open(str(video)) as container:
         folder = Path(name)
@@ -84,6 +85,8 @@ def replay(settings: CameraSettings, video: Path, on_progress: Callable[[float],
             if frame.is_keyframe and length_s:
                 on_progress(min(1.0, (last_at - _BEGINS_AT) / length_s))
         pipeline.stop()
+        if not pipeline.counters.frames:
+            raise ValueError("its video stream has no picture")
         clips = [
             Kept(clip.start - _BEGINS_AT, clip.end - _BEGINS_AT, clip.peak_score or 0.0) for clip in read_clips(index)
         ]
@@ -92,12 +95,17 @@ def replay(settings: CameraSettings, video: Path, on_progress: Callable[[float],
 
 
 def _frames(container: av.container.InputContainer, info: StreamInfo) -> Iterator[EncodedFrame]:
-    base_s = float(info.time_base)
+    """Yield the file's frames; those without a time stamp, as in raw H.264, follow each other by the frame rate."""
+    stream = container.streams.video[0]
+    ticks = round(1 / ((stream.guessed_rate or _USUAL_FPS) * info.time_base))
     first_pts: int | None = None
-    for packet in container.demux(container.streams.video[0]):
-        if not packet.size or packet.pts is None:
+    next_pts = 0
+    for packet in container.demux(stream):
+        if not packet.size:
             continue
-        first_pts = packet.pts if first_pts is None else first_pts
-        at = _BEGINS_AT + (packet.pts - first_pts) * base_s
-        dts = packet.pts if packet.dts is None else packet.dts
-        yield EncodedFrame(bytes(packet), packet.pts, dts, packet.is_keyframe, at, info)
+        stamps = [stamp for stamp in (packet.pts, packet.dts) if stamp is not None] or [next_pts]
+        pts, dts = stamps[0], stamps[-1]
+        next_pts = dts + (packet.duration or ticks)
+        first_pts = pts if first_pts is None else first_pts
+        at = _BEGINS_AT + (pts - first_pts) * float(info.time_base)
+        yield EncodedFrame(bytes(packet), pts, dts, packet.is_keyframe, at, info)

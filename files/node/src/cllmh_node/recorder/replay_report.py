@@ -84,17 +84,25 @@ def _time_line(done: Replay, min_area: float) -> str:
 
 
 def _thumbnail(video: Path, clip: Kept) -> str:
-    """Return a picture from the middle of a clip."""
+    """Return a picture from the middle of a clip; the caption alone where the file is damaged there."""
     at_s = (clip.start_s + clip.end_s) / 2
     caption = f"<figcaption>{clip.start_s:.1f} to {clip.end_s:.1f} s, score {clip.peak_score:.4f}</figcaption>"
-    with av.open(str(video)) as container:
-        stream = container.streams.video[0]
-        begins = (stream.start_time or 0) * float(stream.time_base or 0)
-        container.seek(round((begins + at_s) * av.time_base))
-        frame = next((frame for frame in container.decode(stream) if (frame.time or 0) - begins >= at_s), None)
+    try:
+        frame = _frame_at(video, at_s)
+    except av.error.FFmpegError:
+        frame = None
     if frame is None:
         return f"<figure>{caption}</figure>"
     height = max(1, round(460 * frame.height / frame.width))
     picture = cv2.resize(frame.to_ndarray(format="bgr24"), (460, height), interpolation=cv2.INTER_AREA)
     data = base64.b64encode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()).decode()
     return f"<figure><img alt='' src='data:image/jpeg;base64,{data}'>{caption}</figure>"
+
+
+def _frame_at(video: Path, at_s: float) -> av.VideoFrame | None:
+    """Return the first frame from `at_s` seconds after the first one on. Raises av.error.FFmpegError."""
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        begins = (stream.start_time or 0) * float(stream.time_base or 0)
+        container.seek(round((begins + at_s) * av.time_base))
+        return next((frame for frame in container.decode(stream) if (frame.time or 0) - begins >= at_s), None)

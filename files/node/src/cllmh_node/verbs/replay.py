@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             done = replay(settings, video, _progress(video))
         except (OSError, ValueError, av.error.FFmpegError) as error:
-            text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            text = getattr(error, "strerror", None) or str(error)  # FFmpeg's errors have one, without the number
             sys.stderr.write(f"{video}: cannot be replayed: {text}\n")
             code = 1
             continue

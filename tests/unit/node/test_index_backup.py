@@ -10,6 +10,7 @@ import pytest
 
 from cllmh_node.clips.backup import BACKUP, back_up
 from cllmh_node.clips.index import ClipIndex, ClipRow, GapRow, SpanRow
+from cllmh_node.config import ConfigError
 from cllmh_node.recorder.settings import RecorderConfig
 from cllmh_node.recorder.startup import prepare
 
@@ -135,6 +136,38 @@ def test_without_a_copy_it_is_said_that_gaps_and_importance_are_lost(
     site.prepare()
     assert "index_rebuilt" in caplog.messages
     assert site.rows()["gaps"] == []
+
+
+def test_a_damaged_index_without_its_disk_is_not_taken_for_a_first_run(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = site.recordings.rename(site.recordings.with_name("away"))
+    site.index.write_bytes(b"this was a database" * 1000)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"recordings_dir: .* has no file .*Is its disk mounted\?"):
+            site.prepare()
+        assert not site.recordings.exists()
+    away.rename(site.recordings)
+    site.prepare()
+    assert "index_rebuilt" in caplog.messages
+
+
+def test_an_index_that_was_set_aside_is_no_first_run_either(site: Site) -> None:
+    site.index.rename(site.index.with_name("index.db.damaged-20260102T030405Z"))
+    site.recordings.rename(site.recordings.with_name("away"))
+    with pytest.raises(ConfigError, match=r"Is its disk mounted\?"):
+        site.prepare()
+
+
+def test_a_spool_that_cannot_be_made_is_said_at_the_start(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    (tmp_path / "file").touch()
+    config = site.config.model_copy(update={"spool_dir": tmp_path / "file" / "spool"})
+    with pytest.raises(ConfigError, match=r"/file/spool: cannot be made or written: Not a directory"):
+        prepare(config)
+    spool = tmp_path / "some" / "spool"
+    os.close(prepare(site.config.model_copy(update={"spool_dir": spool})))
+    assert spool.is_dir()
 
 
 def test_an_index_that_is_damaged_does_not_replace_its_copy(site: Site) -> None:

@@ -5,6 +5,13 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+_ASIDE = ".damaged-"
+
+
+def has_set_aside(path: Path) -> bool:
+    """Whether an index at `path` was set aside earlier."""
+    return any(path.parent.glob(f"{path.name}{_ASIDE}*"))
+
 
 def set_aside_if_damaged(path: Path) -> Path | None:
     """Rename a damaged index, so that a new one can be built from the files; return its new path, None when it is well.
@@ -13,7 +20,7 @@ def set_aside_if_damaged(path: Path) -> Path | None:
     """
     if not path.exists() or is_well(path):
         return None
-    aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    aside = path.with_name(f"{path.name}{_ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
     path.rename(aside)
     for suffix in ("-wal", "-shm"):  # they belong to the damaged file: with a new one they would damage that
         extra = path.with_name(path.name + suffix)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from cllmh_node.clips.backup import restore, salvage
-from cllmh_node.clips.damage import set_aside_if_damaged
+from cllmh_node.clips.backup import BACKUP, restore, salvage
+from cllmh_node.clips.damage import has_set_aside, set_aside_if_damaged
 from cllmh_node.clips.index import ClipIndex, SpanRow
 from cllmh_node.clips.naming import iso_time
 from cllmh_node.config import ConfigError, read_secret
@@ -30,21 +30,49 @@ def prepare(config: RecorderConfig) -> int:
 
     Raises ConfigError when recording is not possible.
     """
-    for camera in config.cameras:
-        if camera.password_file is not None:
-            read_secret(camera.password_file)
+    check_secrets(config)
     try:
         config.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
         lock = _lock(config.state_dir)
-        index, is_new = _open_index(config)
-        is_first_run = is_new and index.is_empty()
-        index.close()
-        _check_recordings_dir(config.recordings_dir, config.mount_point, is_first_run=is_first_run)
+        try:
+            _prepare_directories(config)
+        except BaseException:
+            os.close(lock)
+            raise
     except OSError as error:
         raise ConfigError(f"{error.filename}: cannot be made or written: {error.strerror}") from error
     except sqlite3.Error as error:
         raise ConfigError(f"{config.index_path}: cannot be used: {error}") from error
     return lock
+
+
+def check_secrets(config: RecorderConfig) -> None:
+    """Raise ConfigError for each camera whose password cannot be read, all in one."""
+    problems: dict[str, None] = {}  # once for a file that several cameras share
+    for camera in config.cameras:
+        if camera.password_file is not None:
+            try:
+                read_secret(camera.password_file)
+            except ConfigError as error:
+                problems[str(error)] = None
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _prepare_directories(config: RecorderConfig) -> None:
+    is_first_run = _is_first_run(config)
+    # Before the index: without the disk nothing is set aside or made that the next start would take for something else.
+    _check_recordings_dir(config.recordings_dir, config.mount_point, is_first_run=is_first_run)
+    if config.spool_dir is not None:
+        config.spool_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    _open_index(config, is_first_run=is_first_run).close()
+
+
+def _is_first_run(config: RecorderConfig) -> bool:
+    """Whether nothing is known of an earlier run: no index, none that was set aside, no copy."""
+    index = config.index_path
+    is_known = index.exists() or has_set_aside(index) or (config.recordings_dir / BACKUP).exists()
+    return not is_known
 
 
 def _lock(state_dir: Path) -> int:
@@ -66,25 +94,23 @@ def _lock(state_dir: Path) -> int:
             return handle
 
 
-def _open_index(config: RecorderConfig) -> tuple[ClipIndex, bool]:
-    """Open the index, made anew where it was lost; return also whether nothing is known of an earlier one."""
+def _open_index(config: RecorderConfig, *, is_first_run: bool) -> ClipIndex:
+    """Open the index, made anew where it was lost."""
     path = config.index_path
     aside = set_aside_if_damaged(path)
     if aside is not None:
         event(logger, "index_damaged", level=logging.ERROR, path=path, aside=aside)
-    if path.exists():
-        return ClipIndex(path), True
+    if is_first_run or path.exists():
+        return ClipIndex(path)
     copied_at = restore(path, config.recordings_dir)
     index = ClipIndex(path)
-    if aside is None and copied_at is None:
-        return index, True
     salvaged = 0 if aside is None else salvage(aside, path)
     if copied_at is not None:
         event(logger, "index_restored", level=logging.WARNING, copied_at=iso_time(copied_at), salvaged=salvaged)
     else:
         event(logger, "index_rebuilt", level=logging.ERROR, salvaged=salvaged)
     index.put_spans(list(_last_seen(config.status_path)))
-    return index, False
+    return index
 
 
 def _last_seen(status_path: Path) -> Iterator[SpanRow]:
@@ -113,6 +139,6 @@ def _check_recordings_dir(path: Path, mount_point: Path | None, *, is_first_run:
         marker.touch(mode=0o640)
     elif not marker.exists():
         raise ConfigError(
-            f"recordings_dir: {path}: has no file {MARKER}, but the index has clips in it. Is its disk mounted? "
+            f"recordings_dir: {path}: has no file {MARKER}, but the recorder has run here before. Is its disk mounted? "
             "If this is a new, empty disk, create the file."
         )

@@ -13,8 +13,9 @@ import pytest
 
 from cllmh_node import log, systemd
 from cllmh_node.cli import find_verbs, main, verb_names
+from cllmh_node.clips.index import ClipIndex, ClipRow
 from cllmh_node.config import ConfigError, load_config, read_secret
-from cllmh_node.recorder.settings import RecorderConfig
+from cllmh_node.recorder.settings import CameraSettings, MotionSettings, RecorderConfig
 
 SOURCES = Path(__file__).resolve().parents[3] / "files/node/src/cllmh_node"
 MINIMAL = """
@@ -63,6 +64,19 @@ def test_the_smallest_configuration_has_a_default_for_everything_else(tmp_path: 
             "  - {name: yard, host: h, path: /, motion: {sigma: 4}}",
             "cameras[1].motion.sigma: unknown key; did you mean",
         ),
+        (
+            "  - {name: yard, host: h, path: /, ring_max_bytes: 99999999999999}",
+            "cameras[1].ring_max_bytes: 99999999999999: input should be less than or equal to 1073741824",
+        ),
+        (
+            "  - {name: yard, host: h, path: /, pre_roll_s: 60, max_clip_s: 10}",
+            "cameras[1]: pre_roll_s 60 must be less than max_clip_s 10",
+        ),
+        ("  - {name: yard, host: a b, path: /}", "cameras[1]: host 'a b' must be a name or an address alone"),
+        ("  - {name: yard, host: a/b, path: /}", "cameras[1]: host 'a/b' must be a name or an address alone"),
+        ("spool_dir: FOLDER/state", "state_dir and spool_dir are both "),
+        ("language: en\nlanguage: id", "line 7: key language is in line 6 already, it can be given once only"),
+        ("  - {name: yard, host: h, host: i, path: /}", "line 6: key host is in line 6 already"),
     ],
 )
 def test_a_wrong_key_is_named_with_file_value_and_what_is_allowed(tmp_path: Path, text: str, expected: str) -> None:
@@ -73,6 +87,77 @@ def test_a_password_in_the_configuration_is_refused_and_not_shown(tmp_path: Path
     text = problem(tmp_path, "  - {name: yard, host: h, path: /, username: a, password: rahasia}")
     assert "cameras[1].password: unknown key" in text
     assert "rahasia" not in text
+
+
+@pytest.mark.parametrize(
+    "camera",
+    [
+        "host: 'admin:rahasia@dvr', path: /",
+        "host: 'admin:rahasia', path: /",
+        "host: dvr, path: 'rtsp://admin:rahasia@dvr/'",
+        "host: dvr, path: 'live?user=admin&pwd=rahasia'",
+        "host: dvr, path: '/live?pwd=rahasia', sub_path: '/live?pwd=rahasia'",
+    ],
+)
+def test_a_password_in_host_or_path_is_refused_and_not_shown(tmp_path: Path, camera: str) -> None:
+    text = problem(tmp_path, f"  - {{name: yard, {camera}}}")
+    assert "cameras[1]" in text
+    assert "rahasia" not in text
+
+
+@pytest.mark.parametrize(
+    "host", ["dvr", "dvr-1.toko.local", "192.0.2.10", "fe80::1", "fe80::1%eth0", "::ffff:192.0.2.1"]
+)
+def test_names_and_addresses_of_both_kinds_are_hosts(host: str) -> None:
+    assert CameraSettings(name="gate", host=host, path="/").host == host
+
+
+@pytest.mark.parametrize("place", [[[0, 0]] * 3, [[0, 0], [0.5, 0.5], [1, 1], [0.5, 0.5]], [[0, 0], [1, 0], [1, 1e-9]]])
+def test_a_zone_without_an_area_is_refused(place: list[list[float]]) -> None:
+    with pytest.raises(ValueError, match="a polygon must have an area"):
+        MotionSettings.model_validate({"zones": [place]})
+    crosses_itself = [[0, 0], [1, 1], [1, 0], [0, 1]]
+    assert MotionSettings.model_validate({"masks": [crosses_itself]}).masks
+
+
+def test_one_wrong_value_is_one_error(tmp_path: Path) -> None:
+    path = config_file(tmp_path, MINIMAL.replace("name: gate", "name: gate, port: 0"))
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, RecorderConfig)
+    (line,) = str(caught.value).splitlines()
+    assert "cameras[0].port: 0" in line
+    with pytest.raises(ConfigError, match="cameras: tuple should have at least 1 item"):
+        load_config(config_file(tmp_path, MINIMAL[: MINIMAL.index("cameras")] + "cameras: []"), RecorderConfig)
+
+
+def test_what_is_merged_is_not_given_twice(tmp_path: Path) -> None:
+    text = MINIMAL + "  - &yard {name: yard, host: h, path: /}\n  - {<<: *yard, name: hall}\n"
+    config = load_config(config_file(tmp_path, text), RecorderConfig)
+    assert [camera.name for camera in config.cameras] == ["gate", "yard", "hall"]
+
+
+def test_the_check_refuses_a_password_file_that_recording_would_refuse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = MINIMAL.replace("name: gate", "name: gate, username: admin, password_file: FOLDER/none")
+    assert main(["record", "--check", "--config", str(config_file(tmp_path, text))]) == 2
+    assert capsys.readouterr().err == f"{tmp_path}/none: the secret cannot be read: No such file or directory\n"
+    assert main(["record", "--check", "--config", str(config_file(tmp_path))]) == 0
+    assert "not looked at: disk, directories, cameras" in capsys.readouterr().out
+
+
+def test_clips_of_a_camera_that_was_removed_are_still_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = ClipIndex(tmp_path / "state/index.db")
+    index.add_clip(ClipRow("yard", "yard/1.mp4", 1.0, 2.0, 1, "motion"))
+    index.close()
+    command = ["clips", "--config", str(config_file(tmp_path)), "--json", "--camera"]
+    assert main([*command, "yard"]) == 0
+    assert capsys.readouterr().out.count("yard/1.mp4") == 1
+    assert main([*command, "gate"]) == 0
+    assert main([*command, "yrad"]) == 2
+    assert "--camera: yrad: nothing was recorded of it, and it is not in" in capsys.readouterr().err
 
 
 def test_broken_yaml_is_named_by_its_line_and_not_shown(tmp_path: Path) -> None:
@@ -116,7 +201,7 @@ def test_a_command_loads_its_own_verb_alone(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", code, "record", "--check", "--config", str(config_file(tmp_path))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.split() == ["cllmh_node.verbs.record"]
+    assert done.stdout.splitlines()[-1] == "cllmh_node.verbs.record"
 
 
 def test_clips_before_the_first_run_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

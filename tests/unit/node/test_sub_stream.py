@@ -172,5 +172,5 @@ def test_the_thread_of_a_sub_stream_ends_while_it_waits() -> None:
 
 
 def test_a_sub_stream_that_is_the_main_stream_is_refused() -> None:
-    with pytest.raises(ValidationError, match="sub_path is the same as path: /main"):
+    with pytest.raises(ValidationError, match="sub_path is the same as path, it must be that of another"):
         CameraSettings(name="gate", host="192.0.2.1", path="/main", sub_path="/main")

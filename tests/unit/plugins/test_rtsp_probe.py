@@ -302,5 +302,5 @@ def test_the_verb_names_the_camera_whose_host_is_a_url_and_does_not_show_it(
     config.write_text(yaml.safe_dump({**folders, "cameras": [camera]}), encoding="utf-8")
     assert main(["probe", "--config", str(config)]) == 2
     shown = capsys.readouterr().err
-    assert shown.startswith(f"{config}: camera gate: host has an @ or a /")
+    assert shown.startswith(f"{config}: cameras[0]: host must be a name or an address alone")
     assert "rahasia" not in shown

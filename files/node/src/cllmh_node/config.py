@@ -14,9 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_core import ErrorDetails
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import yaml
 
 _SECRET_KEY = re.compile(r"(password|passphrase|secret|token)(?!_file)", re.IGNORECASE)
+_MAY_HOLD_SECRET = re.compile(r"@|(pass|psw|pwd|secret|token)\w*=", re.IGNORECASE)  # user:password@host, ?pwd=
 _MAX_SHOWN_CHARS = 80
 
 
@@ -54,12 +57,17 @@ Model = TypeVar("Model", bound=BaseModel)
 def load_config(path: Path, model: type[Model]) -> Model:
     """Read the YAML file `path` into `model`.
 
-    Raises ConfigError when the file cannot be read, is not YAML or does not fit the model.
+    Raises ConfigError when the file cannot be read, is not YAML, has a key twice or does not fit the model.
     """
     import yaml  # a tenth of a second on a small node, and some read no file
 
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        root = loader.get_single_node()
+        twice = [] if root is None else [f"{path}: {text}" for text in _doubled_keys(root)]
+        if twice:
+            raise ConfigError("\n".join(twice))
+        data = None if root is None else loader.construct_document(root)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -73,7 +81,7 @@ def load_config(path: Path, model: type[Model]) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        lines = [f"{path}: {_explain(detail, model)}" for detail in error.errors()]
+        lines = [f"{path}: {_explain(detail, model)}" for detail in _own_errors(error.errors())]
         # Without the cause: pydantic's own text repeats the values, secrets too.
         raise ConfigError("\n".join(lines)) from None
 
@@ -115,6 +123,43 @@ def _yaml_problem(error: "yaml.YAMLError") -> str:
     return "it could not be parsed"
 
 
+def _doubled_keys(root: "yaml.Node") -> "Iterator[str]":
+    """Yield a line for each key that is given again in its mapping: YAML itself takes the last one without a word."""
+    from yaml import MappingNode, ScalarNode, SequenceNode
+
+    waiting, known = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in known:  # an alias; it may be inside of itself
+            continue
+        known.add(id(node))
+        if isinstance(node, SequenceNode):
+            waiting += reversed(node.value)
+        elif isinstance(node, MappingNode):
+            lines: dict[tuple[str, str], int] = {}
+            for key, _ in node.value:
+                if not isinstance(key, ScalarNode):
+                    continue
+                name, line = (key.tag, key.value), key.start_mark.line + 1
+                if name in lines:
+                    yield f"line {line}: key {key.value} is in line {lines[name]} already, it can be given once only"
+                lines.setdefault(name, line)
+            waiting += reversed([value for _, value in node.value])
+
+
+def _own_errors(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out that a list is too short where an item of it is wrong: pydantic does not count that one."""
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short"
+        or not any(
+            len(other["loc"]) > len(detail["loc"]) and other["loc"][: len(detail["loc"])] == detail["loc"]
+            for other in details
+        )
+    ]
+
+
 def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     """Return one pydantic error as `key: value: what is allowed`."""
     location = detail["loc"]
@@ -143,9 +188,9 @@ def _key_text(location: tuple[int | str, ...]) -> str:
 
 def _shown(key: str, value: Any) -> str:
     """Return the value as it may be shown: not a secret's, and not a whole page."""
-    if _SECRET_KEY.search(key):
-        return "(hidden)"
     text = repr(value)
+    if _SECRET_KEY.search(key) or _MAY_HOLD_SECRET.search(text):
+        return "(hidden)"
     return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}..."
 
 

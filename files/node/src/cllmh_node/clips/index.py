@@ -51,6 +51,10 @@ SELECT camera, start, "end", mode FROM spans
 WHERE (:cameras IS NULL OR camera IN (SELECT value FROM json_each(:cameras))) AND (:since IS NULL OR "end" > :since)
 ORDER BY start, camera
 """
+_SELECT_KNOWN = """
+SELECT 1 FROM json_each(:cameras) WHERE value IN (SELECT camera FROM clips)
+  OR value IN (SELECT camera FROM gaps) OR value IN (SELECT camera FROM spans)
+"""
 _SELECT_OPEN_GAP = """
 SELECT camera, start, "end", cause FROM gaps WHERE camera = ? AND "end" IS NULL ORDER BY start DESC LIMIT 1
 """
@@ -264,6 +268,11 @@ def read_spans(path: Path, *, cameras: Sequence[str] = (), since: float | None =
     """Yield the spans that end after `since`, oldest first; of all cameras when none is named."""
     for row in _select(path, _SELECT_SPANS, cameras, since):
         yield SpanRow(*row)
+
+
+def is_known_camera(path: Path, camera: str) -> bool:
+    """Whether the index has anything of a camera."""
+    return next(_select(path, _SELECT_KNOWN, [camera], None), None) is not None
 
 
 def read_open_clips(path: Path, *, cameras: Sequence[str] = ()) -> Iterator[tuple[str, float]]:

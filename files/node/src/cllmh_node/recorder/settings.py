@@ -1,11 +1,15 @@
 """The recorder's configuration file."""
 
+import math
+import re
 from collections import Counter
 from datetime import tzinfo
+from ipaddress import IPv6Address
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from cllmh_node.config import ServiceConfig, StrictModel
 from cllmh_node.recorder.schedule import CameraMode, ScheduleEntry, check_overlaps
@@ -15,9 +19,37 @@ from cllmh_node.week import zone_of
 
 CameraName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 
+_NAME_OR_IPV4 = re.compile(r"[\w.-]+")
+_LEAST_WIDTH = 0.001
+"""What is narrower is no area in any picture; a part of its width or height (0..1)."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3, max_length=100)]
+
+
+def _is_host(text: str) -> bool:
+    """Whether it is a name, or an address of either kind; one of IPv6 without brackets, as in fe80::1%eth0."""
+    if _NAME_OR_IPV4.fullmatch(text):
+        return True
+    address, percent, interface = text.partition("%")
+    try:
+        IPv6Address(address)
+    except ValueError:
+        return False
+    return not percent or _NAME_OR_IPV4.fullmatch(interface) is not None
+
+
+def _has_an_area(points: tuple[tuple[Share, Share], ...]) -> tuple[tuple[Share, Share], ...]:
+    """Refuse points that all are at one place, or on one line."""
+    first = points[0]
+    far = max(points, key=lambda point: math.dist(first, point))
+    length = math.dist(first, far)
+    sides = [(far[0] - first[0]) * (y - first[1]) - (far[1] - first[1]) * (x - first[0]) for x, y in points]
+    if max(map(abs, sides)) < _LEAST_WIDTH * length or length < _LEAST_WIDTH:
+        raise ValueError("its points are at one place or on one line, a polygon must have an area")
+    return points
+
+
+Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3, max_length=100), AfterValidator(_has_an_area)]
 
 
 class MotionSettings(StrictModel):
@@ -54,8 +86,8 @@ class CameraSettings(StrictModel):
     name: CameraName
     """Name of the camera: its folder, and what reports and the dashboard call it."""
 
-    host: Annotated[str, Field(min_length=1)]
-    """Address or name of the DVR or camera."""
+    host: str
+    """Address or name of the DVR or camera; no port, user or password in it."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = 554
     """RTSP port."""
@@ -91,10 +123,11 @@ class CameraSettings(StrictModel):
     """Events that are not further apart become one clip, in seconds; 0 for a clip for each."""
 
     max_clip_s: Annotated[float, Field(ge=10, le=3600)] = 600.0
-    """A longer clip is cut, without a hole, at the next keyframe, in seconds."""
+    """A longer clip is cut, without a hole, at the next keyframe, in seconds; more than `pre_roll_s`."""
 
-    ring_max_bytes: Annotated[int, Field(ge=1_000_000)] = 33_554_432
-    """Memory for the encoded frames before the motion, in bytes."""
+    ring_max_bytes: Annotated[int, Field(ge=1_000_000, le=1_073_741_824)] = 33_554_432
+    """Memory for the encoded frames before the motion, in bytes; 1 GiB holds the longest pre-roll and pause (360 s) of
+    a stream with 23 Mbit/s."""
 
     audio: bool = True
     """Whether clips have the camera's sound, where it is AAC; other sound is left out."""
@@ -107,6 +140,13 @@ class CameraSettings(StrictModel):
     def _entries_do_not_overlap(cls, schedule: tuple[ScheduleEntry, ...]) -> tuple[ScheduleEntry, ...]:
         return check_overlaps(schedule)
 
+    @model_validator(mode="after")  # of the field alone it would show the value, which may be admin:password@host
+    def _host_is_a_host(self) -> "CameraSettings":
+        if not _is_host(self.host):
+            shown = "host" if {"@", ":"} & set(self.host) else f"host {self.host!r}"
+            raise ValueError(f"{shown} must be a name or an address alone, without blank, port, path, user or password")
+        return self
+
     @model_validator(mode="after")
     def _password_needs_user(self) -> "CameraSettings":
         if self.password_file is not None and self.username is None:
@@ -116,7 +156,13 @@ class CameraSettings(StrictModel):
     @model_validator(mode="after")
     def _streams_differ(self) -> "CameraSettings":
         if self.sub_path == self.path:
-            raise ValueError(f"sub_path is the same as path: {self.path}")
+            raise ValueError("sub_path is the same as path, it must be that of another stream")
+        return self
+
+    @model_validator(mode="after")
+    def _pre_roll_fits_into_a_clip(self) -> "CameraSettings":
+        if self.pre_roll_s >= self.max_clip_s:
+            raise ValueError(f"pre_roll_s {self.pre_roll_s:g} must be less than max_clip_s {self.max_clip_s:g}")
         return self
 
     @property
@@ -178,6 +224,14 @@ class RecorderConfig(ServiceConfig):
         if twice:
             raise ValueError(f"each name can be used once only, given more often: {', '.join(twice)}")
         return cameras
+
+    @model_validator(mode="after")
+    def _directories_differ(self) -> "RecorderConfig":
+        named = [(key, getattr(self, key)) for key in ("recordings_dir", "state_dir", "spool_dir")]
+        for (one, path), (other, same) in combinations(named, 2):
+            if path == same:
+                raise ValueError(f"{one} and {other} are both {path}, each must be a directory of its own")
+        return self
 
     @model_validator(mode="after")
     def _recordings_are_on_the_mount(self) -> "RecorderConfig":

@@ -54,24 +54,24 @@ def moment(text: str) -> float:
 
 
 def listing_config(args: argparse.Namespace) -> RecorderConfig:
-    """Load the recorder's configuration; raise ConfigError when `--camera` asks for one that it does not have."""
+    """Load the recorder's configuration."""
     # Not at the top: the other verbs must not wait for the recorder's settings to load.
     from cllmh_node.recorder.settings import RecorderConfig
 
-    config = load_config(args.config, RecorderConfig)
-    names = [camera.name for camera in config.cameras]
-    for name in args.camera:
-        if name not in names:
-            raise ConfigError(f"--camera: {name}: is not in {args.config}, which has: {', '.join(names)}")
-    return config
+    return load_config(args.config, RecorderConfig)
 
 
-def print_rows(read: Callable[[], Iterable[Row]], index: Path, *, as_json: bool) -> int:
-    """Print rows as JSON lines or as a table; return the exit code."""
+def print_rows(read: Callable[[], Iterable[Row]], config: RecorderConfig, args: argparse.Namespace) -> int:
+    """Print rows as JSON lines or as a table; return the exit code.
+
+    Raises ConfigError when there is no index, or `--camera` asks for one that neither it nor the configuration has.
+    """
+    index = config.index_path
     try:
+        _check_cameras(config, args)
         if not index.exists():
             raise ConfigError(f"{index}: there is no index yet, the recorder has not run with this configuration")
-        if as_json:
+        if args.json:
             for row in read():
                 sys.stdout.write(json.dumps(row) + "\n")
         else:
@@ -81,6 +81,19 @@ def print_rows(read: Callable[[], Iterable[Row]], index: Path, *, as_json: bool)
         sys.stderr.write(f"{index}: cannot be read: {error} (user id {os.geteuid()})\n")
         return 1
     return 0
+
+
+def _check_cameras(config: RecorderConfig, args: argparse.Namespace) -> None:
+    from cllmh_node.clips.index import is_known_camera
+
+    names = [camera.name for camera in config.cameras]
+    index = config.index_path
+    for name in args.camera:  # clips may outlive their camera
+        if name not in names and not (index.exists() and is_known_camera(index, name)):
+            raise ConfigError(
+                f"--camera: {name}: nothing was recorded of it, and it is not in {args.config}, which has: "
+                f"{', '.join(names)}"
+            )
 
 
 def _print_table(rows: list[Row]) -> None:

@@ -33,4 +33,4 @@ def run(args: argparse.Namespace) -> int:
                 "labels": list(clip.labels),
             }
 
-    return print_rows(rows, config.index_path, as_json=args.json)
+    return print_rows(rows, config, args)

@@ -34,4 +34,4 @@ def run(args: argparse.Namespace) -> int:
                 "cause": stretch.cause,
             }
 
-    return print_rows(rows, config.index_path, as_json=args.json)
+    return print_rows(rows, config, args)

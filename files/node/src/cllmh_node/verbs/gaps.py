@@ -30,4 +30,4 @@ def run(args: argparse.Namespace) -> int:
                 "cause": gap.cause,
             }
 
-    return print_rows(rows, config.index_path, as_json=args.json)
+    return print_rows(rows, config, args)

@@ -15,7 +15,9 @@ from typing import NoReturn
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the recorder's configuration")
-    parser.add_argument("--check", action="store_true", help="only say whether the configuration is right")
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether the configuration and its password files are right"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from cllmh_node.recorder.fork_server import serve
     from cllmh_node.recorder.plan import OURS, PLAN_VARIABLE, Plan, put_plan, spread
     from cllmh_node.recorder.settings import RecorderConfig
-    from cllmh_node.recorder.startup import prepare
+    from cllmh_node.recorder.startup import check_secrets, prepare
 
     config = load_config(args.config, RecorderConfig)
     names = [camera.name for camera in config.cameras]
@@ -33,6 +35,10 @@ def run(args: argparse.Namespace) -> int:
         for name in sorted(set(config.retention.cameras).difference(names)):
             rule = f"{args.config}: retention.cameras.{name}"
             sys.stderr.write(f"{rule}: is no camera here, which are: {', '.join(names)}; it holds for old clips only\n")
+        check_secrets(config)
+        sys.stdout.write(
+            f"{args.config}: right; not looked at: disk, directories, cameras (cllmh-node probe asks them)\n"
+        )
         return 0
     log.setup(language=config.language, level=config.log_level)
     lock = prepare(config)

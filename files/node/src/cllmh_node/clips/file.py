@@ -7,6 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors that room cures."""
+
 SYNC_EVERY_S = 0.5
 """What was written is synced so long after the last sync at the earliest, in seconds: each whole fragment."""
 
@@ -26,7 +29,6 @@ CLOSE_PATIENCE_S = 3.0
 """Who closes a file has to wait for room himself, but no longer than this, in seconds."""
 
 _TRY_EVERY_S = 0.05
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ClipFile:
@@ -122,7 +124,7 @@ class ClipFile:
                 else:
                     self._waiting[0] = data[written:]
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in FULL:
                 raise
             if not self._is_full:
                 self._is_full, self._full_since = True, time.monotonic()

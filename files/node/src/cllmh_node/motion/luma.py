@@ -16,6 +16,9 @@ Mask = npt.NDArray[np.uint8]
 WIDTH_PX = 160
 """Width of the small picture. A person of 1/10 of the picture's height is still some ten pixels tall in it."""
 
+MAX_HEIGHT_PX = 320
+"""A picture more than twice as tall as wide is squeezed: its memory must not grow with what a camera claims."""
+
 _LUMA_FIRST = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"})
 
 
@@ -29,6 +32,6 @@ def small_luma(frame: av.VideoFrame) -> Luma:
     plane = frame.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     picture = rows[: frame.height, : frame.width]  # lines are padded
-    height = max(1, round(WIDTH_PX * frame.height / frame.width))
+    height = min(max(1, round(WIDTH_PX * frame.height / frame.width)), MAX_HEIGHT_PX)
     small = cv2.resize(picture, (WIDTH_PX, height), interpolation=cv2.INTER_AREA)
     return cast(Luma, cv2.GaussianBlur(small.astype(np.float32), (3, 3), 0))

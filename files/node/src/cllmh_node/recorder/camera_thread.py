@@ -3,29 +3,33 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from random import SystemRandom
 
-from cllmh_node.config import ConfigError, read_secret
 from cllmh_node.log import event
 from cllmh_node.recorder.auth_gate import AUTH_RETRY_S, AuthGate
+from cllmh_node.recorder.camera_session import read_password, steady, unexpected
 from cllmh_node.recorder.pipeline import CameraPipeline
 from cllmh_node.recorder.retry import HEALTHY_S, retry_delay_s
 from cllmh_node.recorder.settings import CameraSettings
 from cllmh_node.recorder.sub_stream import SubStreamThread
-from cllmh_node.recorder.time_line import StepDetector
 from cllmh_node.rtsp.session import CameraError, RtspSession
 
 logger = logging.getLogger(__name__)
 
 _MODE_EVERY_S = 1.0
-_JOIN_S = 2.0  # the sub-stream's thread ends within 1.5 s, unless it is connecting
+_JOIN_S = 2.0  # the sub-stream's thread ends with its next frame; it may be connecting
 
 _OVERLOAD_LAG_S = 5.0
 """A session that ends while its frames are read so late has ended because they were."""
 
 
 class CameraThread(threading.Thread):
-    """Runs one camera until `stopping` is set; owns its session, its pipeline and its sub-stream."""
+    """Runs one camera until `stopping` is set; owns its session, its pipeline and its sub-stream.
+
+    It may wait for the camera's next frame for seconds: so whoever has set `stopping` can `close` the clip.
+    """
 
     def __init__(
         self,
@@ -35,13 +39,16 @@ class CameraThread(threading.Thread):
         gate: AuthGate | None = None,
     ) -> None:
         """`gate`: shared with the other cameras of this process."""
-        # A daemon, because FFmpeg's connecting cannot be interrupted: the process must not wait for it to end.
+        # A daemon, because FFmpeg's reading cannot be interrupted: the process must not wait for it to end.
         super().__init__(name=f"camera-{settings.name}", daemon=True)
         self.settings = settings
         self.pipeline = pipeline
         self._stopping = stopping
         self._gate = gate or AuthGate()
         self._random = SystemRandom()
+        self._lock = threading.Lock()
+        self.is_closed = False
+        """Whether its clip is closed for good."""
         self.alive_at = time.monotonic()
         """Monotonic time of the latest sign of life, in seconds."""
         self._mode_asked_at = 0.0
@@ -60,39 +67,58 @@ class CameraThread(threading.Thread):
             while not self._stopping.is_set():
                 began = time.monotonic()
                 if self.pipeline.mode(time.time()) == "off":
-                    self.pipeline.off()
+                    self._tell(self.pipeline.off)
                     self._wait(1.0)
                     continue
-                try:
-                    self._session()
-                except CameraError as error:
-                    if error.cause == "clock":
-                        self.pipeline.lost(error)
-                        continue
-                    failures = 1 if time.monotonic() - began > HEALTHY_S else failures + 1
-                    if error.cause == "camera_lost" and self.pipeline.lag_s > _OVERLOAD_LAG_S:
-                        error = CameraError("overload", f"frames were not read in time: {error.text}")
-                    self.pipeline.lost(error)
-                    jitter = self._random.random()
-                    wait_s = retry_delay_s(failures, jitter)
-                    if error.cause == "auth_failed":
-                        # Where only this camera is refused the gate is open; then as long as it would be closed.
-                        closed_s = self._gate.opens_in_s(self.settings.address)
-                        wait_s = closed_s + jitter if closed_s else AUTH_RETRY_S * (0.5 + 0.5 * jitter)
-                    self._wait(wait_s)
+                error = self._watched()
+                if error is None:
+                    continue
+                if error.cause == "clock":
+                    self._tell(partial(self.pipeline.lost, error))
+                    continue
+                failures = 1 if time.monotonic() - began > HEALTHY_S else failures + 1
+                if error.cause == "camera_lost" and self.pipeline.lag_s > _OVERLOAD_LAG_S:
+                    error = CameraError("overload", f"frames were not read in time: {error.text}")
+                self._tell(partial(self.pipeline.lost, error))
+                jitter = self._random.random()
+                wait_s = retry_delay_s(failures, jitter)
+                if error.cause == "auth_failed":
+                    # Where only this camera is refused the gate is open; then as long as it would be closed.
+                    closed_s = self._gate.opens_in_s(self.settings.address)
+                    wait_s = closed_s + jitter if closed_s else AUTH_RETRY_S * (0.5 + 0.5 * jitter)
+                self._wait(wait_s)
         finally:
-            self.pipeline.stop()
+            self.close()
             if self._sub is not None:
                 self._sub.end()
                 self._sub.join(_JOIN_S)
 
+    def close(self) -> None:
+        """Close the clip, once the recorder stops; any thread may."""
+        with self._lock:
+            if not self.is_closed:
+                self.pipeline.stop()
+                self.is_closed = True
+
+    def _tell(self, news: Callable[[], None]) -> None:
+        """Have the pipeline take something, unless the recorder stops: the clip may be closed then."""
+        with self._lock:
+            if not self._stopping.is_set():
+                news()
+
+    def _watched(self) -> CameraError | None:
+        """Watch the camera for one session; return why it was lost, None when the session was to end."""
+        try:
+            self._session()
+        except CameraError as error:
+            return error
+        except Exception as error:  # noqa: BLE001  whatever it is, it must not come again at once
+            return unexpected(error, self.settings.name)
+        return None
+
     def _session(self) -> None:
         """Feed the pipeline from one session until the camera is lost or the recorder stops."""
-        secret_file = self.settings.password_file
-        try:
-            password = read_secret(secret_file) if secret_file is not None else None
-        except ConfigError as error:
-            raise CameraError("auth_failed", str(error)) from error
+        password = read_password(self.settings.password_file)
         address = self.settings.address
         while wait_s := self._gate.wait_s(address):
             if self._stopping.wait(wait_s):
@@ -114,20 +140,15 @@ class CameraThread(threading.Thread):
             self._gate.ended(address)
 
     def _feed(self, session: RtspSession) -> None:
-        steps = StepDetector()
         if session.dropped_audio is not None:
             # Not asked for any more in later sessions: it would cost the DVR bandwidth for nothing.
             self._has_clip_audio = False
             event(logger, "audio_dropped", camera=self.settings.name, codec=session.dropped_audio)
-        self.pipeline.connected(session.info)
+        self._tell(partial(self.pipeline.connected, session.info))
         if self._sub is not None:
             self._sub.want()
-        for frame in session.frames(self._is_to_end):
-            step_s = steps.step_s()
-            if step_s:
-                # The frames' times cannot be trusted any more, nor those of the ring: a new session has new ones.
-                raise CameraError("clock", f"the clock of this machine was set by {step_s:+.1f} s")
-            self.pipeline.feed(frame)
+        for frame in steady(session.frames(self._is_to_end)):
+            self._tell(partial(self.pipeline.feed, frame))
 
     def _is_to_end(self) -> bool:
         """Whether the session is to end: the recorder stops, or the camera goes off."""

@@ -9,12 +9,13 @@ from pathlib import Path, PurePosixPath
 
 import av.error
 
+from cllmh_node.clips.file import FULL
 from cllmh_node.clips.index import ClipRow, Importance
 from cllmh_node.clips.naming import clip_path
 from cllmh_node.clips.reconcile import playable_seconds
 from cllmh_node.clips.writer import ClipWriter, ClosedClip
 from cllmh_node.log import event
-from cllmh_node.recorder.disk import FULL, Disk
+from cllmh_node.recorder.disk import Disk
 from cllmh_node.recorder.gaps import GapBook
 from cllmh_node.recorder.ledger import Ledger
 from cllmh_node.recorder.settings import CameraSettings

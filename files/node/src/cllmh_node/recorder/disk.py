@@ -6,10 +6,8 @@ import os
 import threading
 from pathlib import Path
 
+from cllmh_node.clips.file import FULL
 from cllmh_node.recordings import MARKER
-
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""Errors that room cures."""
 
 PROBE_BYTES = 4 * 1024**2
 """A disk that refused is usable again when it takes so much, in bytes."""

@@ -30,10 +30,11 @@ STOP_WITHIN_S = 4.0
 """Cameras whose clip is not closed so long after SIGTERM are left, in seconds."""
 
 _LINGER_S = 0.5
-"""So long a thread without a clip may take to end; it may be connecting, which cannot be interrupted."""
+"""So long a thread may take to end its session; it may be waiting for its camera, which cannot be interrupted."""
 
 _TICK_S = 1.0
 _STUCK_EXIT_CODE = 3
+_LEFT_OPEN_EXIT_CODE = 4
 
 
 class Shard:
@@ -59,7 +60,8 @@ class Shard:
         self._keeper.start(self._threads)
         code = self._watch(link)
         self._stop()
-        return code
+        is_all_closed = all(thread.is_closed for thread in self._threads)
+        return code if code or is_all_closed else _LEFT_OPEN_EXIT_CODE
 
     def _watch(self, link: socket.socket) -> int:
         """Start again what failed, and tell the supervisor of it, until it is time to stop."""
@@ -87,13 +89,14 @@ class Shard:
         """Stop all cameras and close their clips."""
         self._stopping.set()
         began = time.monotonic()
-        while living := [thread for thread in self._threads if thread.is_alive()]:
-            waited_s = time.monotonic() - began
-            if waited_s > STOP_WITHIN_S or (
-                waited_s > _LINGER_S and not any(thread.pipeline.is_writing for thread in living)
-            ):
-                break
-            living[0].join(0.05)
+        # Not left to the cameras' own threads, which may be waiting for a camera that has fallen silent.
+        closers = [threading.Thread(target=thread.close, name=thread.name, daemon=True) for thread in self._threads]
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join(max(0.0, began + STOP_WITHIN_S - time.monotonic()))
+        for thread in self._threads:
+            thread.join(max(0.0, began + _LINGER_S - time.monotonic()))
         self._keeper.finish()
 
 

@@ -31,6 +31,8 @@ class ShardProcess:
         self._started_at = 0.0
         self._heard_at = 0.0
         self._restarts = Restarts()
+        self.is_clean = True
+        """Whether its last run, if that is over, closed its clips."""
         self.said: dict[str, Any] = {}
         """What it last said of its cameras; empty until it has spoken."""
 
@@ -82,12 +84,14 @@ class ShardProcess:
         if not pid:
             return None
         self._restarts.ended(self._started_at)
+        code = os.waitstatus_to_exitcode(status)
+        self.is_clean = code == 0
         self.pid = None
         self.said = {}
         if self._link is not None:
             self._link.close()
             self._link = None
-        return os.waitstatus_to_exitcode(status)
+        return code
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, if it still runs."""

@@ -11,13 +11,12 @@ import time
 from collections import deque
 from random import SystemRandom
 
-from cllmh_node.config import ConfigError, read_secret
 from cllmh_node.log import event
 from cllmh_node.recorder.auth_gate import AUTH_RETRY_S
+from cllmh_node.recorder.camera_session import read_password, steady, unexpected
 from cllmh_node.recorder.decoder import LumaDecoder
 from cllmh_node.recorder.retry import HEALTHY_S, retry_delay_s
 from cllmh_node.recorder.settings import CameraSettings, MotionSettings
-from cllmh_node.recorder.time_line import StepDetector
 from cllmh_node.recorder.watch import Look, MotionWatch, Sight
 from cllmh_node.ring import PacketRing
 from cllmh_node.rtsp.address import CameraAddress
@@ -138,7 +137,7 @@ class SubStreamThread(threading.Thread):
         address: CameraAddress,
         watch: SubStreamWatch,
     ) -> None:
-        # A daemon, because FFmpeg's connecting cannot be interrupted: nobody must wait for it to end.
+        # A daemon, because FFmpeg's reading cannot be interrupted: nobody must wait for it to end.
         super().__init__(name=f"camera-{settings.name}-sub", daemon=True)
         self._settings = settings
         self._address = address
@@ -156,7 +155,7 @@ class SubStreamThread(threading.Thread):
         self._wanted.clear()
 
     def end(self) -> None:
-        """End the thread: at once while it waits, within 1.5 s while it reads; it may be connecting for 10 s."""
+        """End the thread: at once while it waits, with the next frame while it reads; it may be connecting."""
         self._ended.set()
         self._wanted.set()
 
@@ -177,9 +176,7 @@ class SubStreamThread(threading.Thread):
                 self._lost(error)
             except Exception as error:  # noqa: BLE001  whatever it is, the main stream is recorded on
                 failures += 1
-                info = (type(error), error, error.__traceback__)
-                event(logger, "camera_thread_failed", level=logging.ERROR, exc_info=info, camera=self._settings.name)
-                self._lost(CameraError("camera_lost", type(error).__name__))
+                self._lost(unexpected(error, self._settings.name))
             if failures and self._ended.wait(self._retry_s(failures)):
                 return
 
@@ -193,16 +190,8 @@ class SubStreamThread(threading.Thread):
 
     def _session(self) -> None:
         """Watch one session until it is lost or not wanted any more."""
-        file = self._settings.password_file
-        try:
-            password = read_secret(file) if file is not None else None
-        except ConfigError as error:
-            raise CameraError("auth_failed", str(error)) from error
-        steps = StepDetector()
-        with RtspSession(self._address, password) as session:
-            for frame in session.frames(self._is_to_end):
-                if step_s := steps.step_s():
-                    raise CameraError("clock", f"the clock of this machine was set by {step_s:+.1f} s")
+        with RtspSession(self._address, read_password(self._settings.password_file)) as session:
+            for frame in steady(session.frames(self._is_to_end)):
                 was_watching = self._watch.is_watching
                 self._watch.observe(frame)
                 if self._watch.is_watching and not was_watching:

@@ -81,8 +81,16 @@ class Supervisor:
                 notify("STOPPING=1")
             self._stop()
             self._server.end()
-        event(logger, "recorder_stopped")
+        self._say_stopped()
         return 0
+
+    def _say_stopped(self) -> None:
+        """Say how it ended: a shard that did not say goodbye may have left clips open."""
+        left = [name for shard in self._shards if shard.pid or not shard.is_clean for name in shard.cameras]
+        if left:
+            event(logger, "clips_left_open", level=logging.WARNING, cameras=tuple(left))
+        else:
+            event(logger, "recorder_stopped")
 
     def _is_told_to_stop(self, timeout_s: float) -> bool:
         """Wait for a signal: to stop, that a child ended, or that shards can be made."""

@@ -18,6 +18,11 @@ class CameraAddress:
 
     username: str | None = None
 
+    @property
+    def place(self) -> str:
+        """Host and port, for people."""
+        return f"{self.host}:{self.port}"
+
     def url(self, password: str | None) -> str:
         """Return the URL for FFmpeg. It holds the password: it must not be shown.
 

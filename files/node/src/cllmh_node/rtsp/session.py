@@ -20,19 +20,21 @@ from cllmh_node.rtsp.address import CameraAddress
 from cllmh_node.rtsp.frame import AudioInfo, EncodedFrame, StreamInfo
 from cllmh_node.rtsp.memory_limit import limit_ffmpeg_memory
 from cllmh_node.rtsp.parameter_sets import ParameterSets, parameter_sets, picture_of, to_extradata
+from cllmh_node.rtsp.rtsp_target import mask_url
 from cllmh_node.rtsp.track import Track
 
 OPEN_TIMEOUT_S = 10.0
 NO_KEYFRAME_S = 60.0
 """A stream without a keyframe for so long is of no use; a new session begins with one."""
 
+CLIP_VIDEO_CODECS = ("h264", "hevc")
+
 CLIP_AUDIO_CODECS = ("aac",)
 """Sound that FFmpeg writes into an MP4 and browsers play; G.711 fits into none."""
 
 STALL_S = 5.0
-"""A stream that sends nothing for so long is lost."""
+"""A stream that sends no picture for so long is lost."""
 
-_READ_SLICE_S = 1.5  # how often a waiting read looks whether it shall stop
 _WAITED_S = 0.010  # a read that took longer waited for the network: its frame is fresh
 
 Cause = Literal["camera_lost", "auth_failed", "network", "overload", "clock"]
@@ -53,6 +55,8 @@ class RtspSession:
     def __init__(self, address: CameraAddress, password: str | None, *, with_audio: bool = False) -> None:
         """Connect, or raise CameraError."""
         self._address = address
+        self.dropped_audio: str | None = None
+        """The codec of sound that clips cannot hold."""
         options = {
             "rtsp_transport": "tcp",
             # Where sound is not wanted its track is not asked for: it would cost the DVR bandwidth.
@@ -69,25 +73,38 @@ class RtspSession:
         limit_ffmpeg_memory()
         began = time.monotonic()
         try:
-            self._container = av.open(url, format="rtsp", options=options, timeout=(OPEN_TIMEOUT_S, _READ_SLICE_S))
+            # A read that is broken off throws away the part of a packet that it has: never for less than a lost stream.
+            self._container = av.open(url, format="rtsp", options=options, timeout=(OPEN_TIMEOUT_S, STALL_S))
         except (av.error.FFmpegError, OSError) as error:
             if time.monotonic() - began >= OPEN_TIMEOUT_S:  # FFmpeg calls what it was interrupted in by many names
                 raise CameraError("camera_lost", _no_answer(address)) from None
             raise explain(error, address) from None
-        if not self._container.streams.video:
-            self._container.close()
-            raise CameraError("camera_lost", "it offers no video")
-        stream = self._container.streams.video[0]
-        sound = next(iter(self._container.streams.audio), None)
-        self.dropped_audio: str | None = None
-        """The codec of sound that clips cannot hold."""
-        if sound is not None and sound.codec_context.name not in CLIP_AUDIO_CODECS:
-            self.dropped_audio = sound.codec_context.name
-            sound = None
+        try:
+            stream, sound = self._wanted_streams()
+        except CameraError:
+            self.close()
+            raise
         self.info = StreamInfo.of(stream, None if sound is None else AudioInfo.of(sound))
+        self._picture = stream.index
         self._tracks = {stream.index: Track(stream)}
         if sound is not None:
             self._tracks[sound.index] = Track(sound)
+
+    def _wanted_streams(self) -> tuple[av.VideoStream, av.AudioStream | None]:
+        """Return the video, and the sound that clips can hold; raise CameraError where there is no video for them."""
+        streams = self._container.streams
+        if not streams.video:
+            raise CameraError("camera_lost", f"{self._address.place} offers no video")
+        stream = streams.video[0]
+        codec = _codec(stream)
+        if codec not in CLIP_VIDEO_CODECS:
+            text = f"{self._address.place} sends {codec or 'an unknown codec'}; H.264 and H.265 are recorded"
+            raise CameraError("camera_lost", text)
+        sound = next(iter(streams.audio), None)
+        if sound is not None and _codec(sound) not in CLIP_AUDIO_CODECS:
+            self.dropped_audio = _codec(sound) or "unknown"
+            sound = None
+        return stream, sound
 
     def __enter__(self) -> RtspSession:
         return self
@@ -102,8 +119,8 @@ class RtspSession:
     def frames(self, stopping: Callable[[], bool]) -> Iterator[EncodedFrame]:
         """Yield frames until `stopping()` is true; raise CameraError when the camera is lost.
 
-        `stopping` is asked at each frame and, while none comes, every 1.5 s. Where the camera changes its parameter
-        sets, `info` becomes another object and so do the frames'.
+        `stopping` is asked whenever something came; a camera that sends nothing is waited for up to 5 s. Where the
+        camera changes its parameter sets, `info` becomes another object and so do the frames'.
         """
         sets = parameter_sets(self.info.codec, self.info.extradata)
         is_live = False
@@ -112,7 +129,9 @@ class RtspSession:
             # What arrived while FFmpeg was probing comes in one burst; the first packet that had to be waited for
             # tells the time, also of those before it.
             is_live = is_live or waited_s >= _WAITED_S
-            track = self._tracks[packet.stream.index]
+            track = self._tracks.get(packet.stream.index)
+            if track is None:
+                continue
             for stamped in track.put(packet, is_live=is_live):
                 data = bytes(stamped.packet)
                 is_keyframe = stamped.packet.is_keyframe and not track.is_audio
@@ -138,29 +157,26 @@ class RtspSession:
 
     def _packets(self, stopping: Callable[[], bool]) -> Iterator[tuple[Packet[av.stream.Stream], float]]:
         """Yield (packet, how long it was waited for in seconds)."""
-        heard_at = time.monotonic()
-        seen_at = heard_at
-        streams = [track.stream for track in self._tracks.values()]
-        while not stopping():
-            try:
-                for packet in self._container.demux(streams):
-                    now = time.monotonic()
-                    if packet.size:
-                        yield packet, now - heard_at
-                        if packet.stream.type == "video":
-                            seen_at = time.monotonic()
-                    if stopping():
-                        return
-                    # Not `now`: while the caller worked on the packet nobody waited for the camera.
-                    heard_at = time.monotonic()
-                    if heard_at - seen_at >= STALL_S:
-                        raise CameraError("camera_lost", f"no picture for {STALL_S:.0f} s, only sound")
-                raise CameraError("camera_lost", "it ended the session")
-            except av.error.ExitError:  # the read slice is over
-                if time.monotonic() - seen_at >= STALL_S - 0.1:
-                    raise CameraError("camera_lost", f"no picture for {STALL_S:.0f} s") from None
-            except (av.error.FFmpegError, OSError) as error:
-                raise explain(error, self._address, is_open=True) from None
+        heard_at = seen_at = time.monotonic()
+        try:
+            # Of all tracks: those that are not asked for PyAV passes over in a loop that nobody can end.
+            for packet in self._container.demux():
+                now = time.monotonic()
+                if packet.size:
+                    yield packet, now - heard_at
+                    if packet.stream.index == self._picture:
+                        seen_at = time.monotonic()
+                if stopping():
+                    return
+                # Not `now`: while the caller worked on the packet nobody waited for the camera.
+                heard_at = time.monotonic()
+                if heard_at - seen_at >= STALL_S:
+                    raise CameraError("camera_lost", f"no picture for {STALL_S:.0f} s, only other tracks")
+        except av.error.ExitError:
+            raise CameraError("camera_lost", f"no picture for {STALL_S:.0f} s") from None
+        except (av.error.FFmpegError, OSError) as error:
+            raise explain(error, self._address, is_open=True) from None
+        raise CameraError("camera_lost", f"{self._address.place} ended the session")
 
 
 def explain(error: Exception, address: CameraAddress, *, is_open: bool = False) -> CameraError:
@@ -168,14 +184,14 @@ def explain(error: Exception, address: CameraAddress, *, is_open: bool = False) 
 
     Its own text is not used: it holds the URL, and so the password.
     """
-    place = f"{address.host}:{address.port}"
+    place = address.place
     number = error.errno if isinstance(error, OSError) else None
     match error:
         case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
             user = f"user {address.username}" if address.username else "a session without a user"
             return CameraError("auth_failed", f"{place} refuses {user}")
         case av.error.HTTPNotFoundError():
-            return CameraError("camera_lost", f"{place} has no stream {address.path}")
+            return CameraError("camera_lost", f"{place} has no stream {mask_url(address.path)}")
         case av.error.HTTPOtherClientError():
             return CameraError("camera_lost", f"{place} refuses the session (a 4xx answer; 453 means too many viewers)")
         case av.error.HTTPServerError():
@@ -194,7 +210,13 @@ def explain(error: Exception, address: CameraAddress, *, is_open: bool = False) 
 
 
 def _no_answer(address: CameraAddress) -> str:
-    return f"{address.host}:{address.port} does not answer within {OPEN_TIMEOUT_S:.0f} s"
+    return f"{address.place} does not answer within {OPEN_TIMEOUT_S:.0f} s"
+
+
+def _codec(stream: av.VideoStream | av.AudioStream) -> str | None:
+    """Return FFmpeg's name of a stream's codec, None where it has no decoder for it."""
+    context: av.CodecContext | None = stream.codec_context  # PyAV declares that there always is one
+    return None if context is None else context.name
 
 
 def _strerror(error: Exception) -> str:

@@ -25,8 +25,6 @@ class StampLine:
         self._arrived_s = 0.0
         self._moved_s = 0.0  # when the camera's stamps moved
         self._placed_s = 0.0  # when the line moved
-        self.jumps = 0
-        """How often the camera's clock has jumped."""
 
     def place(self, pts: int, arrived_s: float) -> int:
         """Return where a packet's stamp is on the line."""
@@ -37,7 +35,6 @@ class StampLine:
         passed_s = arrived_s - self._arrived_s
         step_s = (pts - self._high) * self._tick_s
         if step_s > passed_s + JUMP_S or step_s < -REORDER_S:
-            self.jumps += 1
             self._go_on(pts, passed_s)
             self._moved_s = self._placed_s = arrived_s
         elif pts > self._high:

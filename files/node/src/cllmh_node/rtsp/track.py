@@ -16,6 +16,7 @@ from cllmh_node.rtsp.wall_clock import WallClock
 
 _MAX_BACKLOG = 1000
 _MAX_BACKLOG_BYTES = 8_000_000  # four times what FFmpeg probes
+_LONGEST_FRAME_S = 0.2  # whatever the description says: frames are dated by it before their stamps are known
 _MAX_HELD = 20  # more than the frames that a B-frame can be shown before
 
 
@@ -39,7 +40,7 @@ class Track:
         self.is_audio = stream.type == "audio"
         self._tick_s = float(stream.time_base)
         fps = float(stream.average_rate or 25) if isinstance(stream, av.VideoStream) else 50.0
-        self._frame_ticks = max(1, round(1 / fps / self._tick_s))
+        self._frame_ticks = max(1, round(min(1 / fps, _LONGEST_FRAME_S) / self._tick_s))
         self._line = StampLine(self._tick_s, self._frame_ticks)
         self._clock: WallClock | None = None
         self._held: list[tuple[Packet[Stream], float, float]] = []

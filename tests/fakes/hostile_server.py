@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 
@@ -31,10 +32,10 @@ def _answer(client: socket.socket, headers: bytes = b"", body: bytes = b"") -> N
     client.sendall(b"RTSP/1.0 200 OK\r\nCSeq: %d\r\n%s%s\r\n%s" % (sequence, headers, length, body))
 
 
-def _play(client: socket.socket) -> None:
+def _play(client: socket.socket, description: bytes = _SDP) -> None:
     """Go through the whole handshake."""
     _answer(client, b"Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n")
-    _answer(client, b"Content-Type: application/sdp\r\n", _SDP)
+    _answer(client, b"Content-Type: application/sdp\r\n", description)
     _answer(client, b"Session: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n")
     _answer(client, b"Session: 1\r\n")
 
@@ -111,6 +112,33 @@ def one_nal_unit_without_end(client: socket.socket) -> None:
         client.sendall(b"$\x00" + (len(rtp) + 1400).to_bytes(2, "big") + rtp + b"z" * 1400)
 
 
+def _send_for_ever(client: socket.socket, payload: bytes) -> None:
+    """Send a packet of payload type 96 ten times a second."""
+    sequence = 0
+    while not threading.Event().wait(0.1):
+        sequence = sequence + 1 & 0xFFFF
+        rtp = struct.pack(">BBHI4s", 0x80, 0x80 | 96, sequence, sequence * 9000, b"abcd") + payload
+        client.sendall(b"$\x00" + len(rtp).to_bytes(2, "big") + rtp)
+
+
+def another_codec(client: socket.socket) -> None:
+    """Send VP8."""
+    _play(client, _SDP.replace(b"H264", b"VP8"))
+    _send_for_ever(client, b"\x10\x10\x02\x00\x9d\x01\x2a\x40\x01\xf0\x00" + bytes(100))
+
+
+def unknown_codec(client: socket.socket) -> None:
+    """Send a codec that nobody knows."""
+    _play(client, _SDP.replace(b"H264", b"FOO"))
+    _send_for_ever(client, bytes(100))
+
+
+def only_sound(client: socket.socket) -> None:
+    """Offer no video."""
+    _play(client, _SDP.replace(b"m=video", b"m=audio").replace(b"H264/90000", b"L16/8000"))
+    _send_for_ever(client, bytes(100))
+
+
 Trick = Callable[[socket.socket], None]
 TRICKS: tuple[Trick, ...] = (
     says_nothing,
@@ -121,6 +149,9 @@ TRICKS: tuple[Trick, ...] = (
     redirects_for_ever,
     lengths_that_lie,
     one_nal_unit_without_end,
+    another_codec,
+    unknown_codec,
+    only_sound,
 )
 
 

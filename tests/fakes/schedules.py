@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -59,5 +59,15 @@ def changing_to(other: Footage, after: int) -> Schedule:
         assert first is not None
         for later in on_the_time_line(other, sample.due):
             yield replace(later, stamp=round((later.due - first.due) * CLOCK_HZ))
+
+    return schedule
+
+
+def ending(after: int, told: Callable[[], object] = lambda: None) -> Schedule:
+    """After so many pictures none comes any more; `told` is called then."""
+
+    def schedule(footage: Footage) -> Iterator[Sample]:
+        yield from islice(on_the_time_line(footage), after)
+        told()
 
     return schedule

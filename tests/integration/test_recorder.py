@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -20,7 +22,17 @@ import yaml
 
 from fakes.fake_dvr import FakeDvr, Footage, running
 from fakes.footage import FPS, LOOP_S, SOURCE, STILL_S
-from fakes.hostile_server import Trick, endless_headers, hostile, says_nothing, slow_loris
+from fakes.hostile_server import (
+    Trick,
+    another_codec,
+    description_of_garbage,
+    endless_headers,
+    hostile,
+    only_sound,
+    says_nothing,
+    slow_loris,
+)
+from fakes.schedules import ending
 from unit.node.scenes import Walk, encode, play
 
 PASSWORD = "kata@sandi:/#%41"
@@ -234,6 +246,54 @@ def test_the_recorder_ends_at_once_though_a_camera_hangs(tmp_path: Path, trick: 
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0
             assert time.monotonic() - began < 5
+
+
+def test_the_clip_of_a_camera_that_falls_silent_is_closed_when_the_recorder_ends(
+    tmp_path: Path, channels: dict[tuple[int, bool], Footage]
+) -> None:
+    is_silent = threading.Event()
+    dvr = FakeDvr(channels=channels, username="admin", password=PASSWORD)
+    dvr.schedules[2] = ending(3 * FPS, is_silent.set)
+    with running(dvr) as port:
+        site = Site(tmp_path, port, {"yard": 2}, mode="continuous")
+        with site.recording() as process:
+            assert is_silent.wait(30)
+            wait_for(lambda: site.events("clip_opened", "yard"), 10)
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+            assert time.monotonic() - began < 5
+    (clip,) = site.rows("clips")
+    assert decoded_seconds(Path(clip["path"])) > 2.5
+    assert "event=recorder_stopped" in site.log.read_text()
+
+
+def test_a_server_in_bad_faith_costs_a_line_a_gap_and_a_reconnect_and_disturbs_no_other_camera(
+    tmp_path: Path, channels: dict[tuple[int, bool], Footage]
+) -> None:
+    tricks = {"vp8": another_codec, "sound": only_sound, "garbage": description_of_garbage}
+    visits_of = dict.fromkeys(tricks, 0)
+
+    def counted(name: str) -> Trick:
+        def trick(client: socket.socket) -> None:
+            visits_of[name] += 1
+            tricks[name](client)
+
+        return trick
+
+    dvr = FakeDvr(channels=channels, username="admin", password=PASSWORD)
+    with contextlib.ExitStack() as stack:
+        ports = {name: stack.enter_context(hostile(counted(name))) for name in tricks}
+        site = Site(tmp_path, stack.enter_context(running(dvr)), {"yard": 2, **dict.fromkeys(tricks, 1)})
+        site.change(lambda camera: {"port": ports[camera]} if camera in ports else {})
+        with site.recording():
+            wait_for(lambda: site.events("camera_connected", "yard"), 20)
+            wait_for(lambda: all(visits >= 2 for visits in visits_of.values()), 20)
+    for name in tricks:
+        assert len(site.events("camera_lost", name)) == 1
+    assert site.events("camera_lost", "yard") == []
+    assert {gap["camera"]: gap["cause"] for gap in site.rows("gaps")} == dict.fromkeys(tricks, "camera_lost")
+    assert "Traceback" not in site.log.read_text()
 
 
 SUB_PATH = "/cam/realmonitor?channel=1&subtype=1"

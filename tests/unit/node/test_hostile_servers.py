@@ -35,6 +35,7 @@ def test_a_hostile_server_is_a_lost_camera_and_takes_little_memory(
     trick: Trick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rtsp_session, "OPEN_TIMEOUT_S", 1.5)
+    monkeypatch.setattr(rtsp_session, "STALL_S", 1.5)
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before, threads = peak_bytes(), threading.active_count()
     until = time.monotonic() + WATCHED_S

@@ -1,11 +1,12 @@
 """Motion is seen in small luma pictures: noise, light and ghosts are not motion."""
 
+import av
 import numpy as np
 import pytest
 
 from cllmh_node.motion.background import SETTLED_FRAMES, Background, learn, settle
 from cllmh_node.motion.difference import against_background, between_frames, is_ghost
-from cllmh_node.motion.luma import Luma
+from cllmh_node.motion.luma import Luma, small_luma
 from unit.node.scenes import room
 
 SHAPE = (120, 160)
@@ -105,3 +106,13 @@ def test_somebody_who_stands_there_is_no_ghost() -> None:
     standing = seen(person(70))
     found = against_background(background, standing, sigmas=5.0, min_area=0.004)
     assert not is_ghost(background, standing, found.blobs)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shape"),
+    [(1920, 1080, (90, 160)), (720, 1280, (284, 160)), (16, 4096, (320, 160)), (4096, 16, (1, 160))],
+)
+def test_the_small_picture_is_small_whatever_the_shape_of_the_cameras(
+    width: int, height: int, shape: tuple[int, int]
+) -> None:
+    assert small_luma(av.VideoFrame(width, height, "yuv420p")).shape == shape

@@ -311,10 +311,13 @@ def test_a_camera_whose_pictures_cannot_be_decoded_is_lost_and_not_quiet(tmp_pat
     assert gap.start == pytest.approx(BEGINS_AT + 20, abs=1.1)
 
 
-def test_a_pre_roll_that_did_not_fit_into_memory_is_a_gap_that_says_so(tmp_path: Path) -> None:
+def test_a_pre_roll_that_did_not_fit_into_memory_is_a_gap_that_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     recorder = Recorder(tmp_path, pre_roll_s=20, ring_max_bytes=1_000_000)
     clip = recorder.watch(scene(tmp_path, 40, Walk(25, 32), noise=12.0)).stop()[0]
     (gap,) = recorder.gaps
     assert gap.cause == "overload"
+    assert [record.levelname for record in caplog.records if record.message == "ring_too_small"] == ["WARNING"]
     assert gap.start == pytest.approx(BEGINS_AT + 25 - 20, abs=1.5)
     assert gap.end == pytest.approx(clip.start, abs=0.01)

@@ -1,8 +1,11 @@
 """A camera's session against a simulated DVR: what cameras do with their streams, and what comes out of it."""
 
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -15,8 +18,13 @@ from cllmh_node.rtsp import session as rtsp_session
 from cllmh_node.rtsp.address import CameraAddress
 from cllmh_node.rtsp.frame import EncodedFrame
 from cllmh_node.rtsp.session import CameraError, RtspSession
+from fakes import fake_dvr
 from fakes.fake_dvr import PCMA, Audio, FakeDvr, Footage, running
+from fakes.hostile_server import Trick, another_codec, hostile, only_sound
+from fakes.pausing_network import pausing
 from fakes.schedules import changing_to, jumping, slowing, without_a_clock, without_keyframes
+
+Network = Callable[[int], AbstractContextManager[int]]
 
 FPS, GOP, PICTURES = 25, 10, 30
 RATE, AAC_SAMPLES = 16_000, 1024
@@ -69,8 +77,10 @@ def dvr_of(shown: Footage) -> FakeDvr:
     return FakeDvr({(1, False): shown}, "admin", "secret")
 
 
-def watch(dvr: FakeDvr, count: int, *, with_audio: bool = False) -> tuple[list[EncodedFrame], RtspSession]:
-    with running(dvr) as port:
+def watch(
+    dvr: FakeDvr, count: int, *, with_audio: bool = False, network: Network = nullcontext
+) -> tuple[list[EncodedFrame], RtspSession]:
+    with running(dvr) as server_port, network(server_port) as port:
         address = CameraAddress("127.0.0.1", port, "/cam/realmonitor?channel=1&subtype=0", "admin")
         with RtspSession(address, "secret", with_audio=with_audio) as session:
             return list(islice(session.frames(lambda: False), count)), session
@@ -212,3 +222,42 @@ def test_a_camera_that_asks_for_basic_is_logged_in_to(plain: Footage) -> None:
     dvr = dvr_of(plain)
     dvr.auth = "basic"
     assert len(watch(dvr, 5)[0]) == 5
+
+
+def test_a_network_that_pauses_in_the_midst_of_a_packet_takes_nothing_and_damages_nothing(plain: Footage) -> None:
+    frames, _ = watch(dvr_of(plain), 80, network=partial(pausing, after_bytes=5000, pause_s=2.5))
+    assert set(steps(frames)) == {3600}
+    sent = {b"".join(b"\0\0\0\1" + nal for nal in unit.payloads) for unit in plain.units}
+    assert {frame.data for frame in frames} <= sent
+    assert frames[0].info is frames[-1].info
+
+
+def test_a_network_that_pauses_for_too_long_ends_the_session(plain: Footage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtsp_session, "STALL_S", 1.0)
+    with pytest.raises(CameraError, match="no picture for 1 s"):
+        watch(dvr_of(plain), 80, network=partial(pausing, after_bytes=5000, pause_s=2.5))
+
+
+def test_a_frame_rate_that_is_a_lie_does_not_misdate_the_first_frames(
+    plain: Footage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = fake_dvr.sdp
+    monkeypatch.setattr(fake_dvr, "sdp", lambda *given: re.sub(r"(a=framerate:).*", r"\g<1>0.1\r", truth(*given)))
+    frames, session = watch(dvr_of(plain), 10)
+    assert session.info.fps == 0.1
+    assert all(abs(later.at - earlier.at) < 0.3 for earlier, later in pairwise(frames))
+
+
+def test_a_password_in_a_path_is_in_no_error(plain: Footage) -> None:
+    with running(dvr_of(plain)) as port:
+        address = CameraAddress("127.0.0.1", port, "/live?user=admin&pwd=geheim&channel=1", "admin")
+        with pytest.raises(CameraError, match=r"has no stream /live\?user=admin&pwd=\*\*\*&channel=1"):
+            RtspSession(address, "secret")
+
+
+@pytest.mark.parametrize(
+    ("trick", "said"), [(another_codec, "sends vp8; H.264 and H.265 are recorded"), (only_sound, "offers no video")]
+)
+def test_a_server_without_video_that_can_be_recorded_is_told_so(trick: Trick, said: str) -> None:
+    with hostile(trick) as port, pytest.raises(CameraError, match=f"127.0.0.1:{port} {said}"):
+        RtspSession(CameraAddress("127.0.0.1", port, "/x"), None)

@@ -71,3 +71,15 @@ def ending(after: int, told: Callable[[], object] = lambda: None) -> Schedule:
         told()
 
     return schedule
+
+
+def with_a_second_picture(after: int) -> Schedule:
+    """In a second track the same goes on for ever; in the first one after so many pictures none comes any more."""
+
+    def schedule(footage: Footage) -> Iterator[Sample]:
+        for number, sample in enumerate(on_the_time_line(footage)):
+            if number < after:
+                yield sample
+            yield replace(sample, track=1)
+
+    return schedule

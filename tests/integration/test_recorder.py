@@ -268,6 +268,22 @@ def test_the_clip_of_a_camera_that_falls_silent_is_closed_when_the_recorder_ends
     assert "event=recorder_stopped" in site.log.read_text()
 
 
+def test_a_recorder_that_could_not_close_its_clips_does_not_say_that_they_are_closed(
+    tmp_path: Path, channels: dict[tuple[int, bool], Footage]
+) -> None:
+    dvr = FakeDvr(channels=channels, username="admin", password=PASSWORD)
+    with running(dvr) as port:
+        site = Site(tmp_path, port, {"yard": 2}, mode="continuous")
+        with site.recording() as process:
+            wait_for(lambda: site.events("clip_opened", "yard"), 20)
+            (shard,) = json.loads((site.folder / "state/status.json").read_text())["shards"]
+            os.kill(shard["pid"], signal.SIGSTOP)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+    assert "event=clips_left_open cameras=yard " in site.log.read_text()
+    assert "event=recorder_stopped" not in site.log.read_text()
+
+
 def test_a_server_in_bad_faith_costs_a_line_a_gap_and_a_reconnect_and_disturbs_no_other_camera(
     tmp_path: Path, channels: dict[tuple[int, bool], Footage]
 ) -> None:

@@ -17,9 +17,10 @@ from cllmh_node.recorder.pipeline import CameraPipeline
 from cllmh_node.recorder.settings import CameraSettings
 from cllmh_node.rtsp import session as rtsp_session
 from cllmh_node.rtsp.frame import EncodedFrame
-from fakes.fake_dvr import PCMA, FakeDvr, Footage, running
+from fakes import fake_dvr
+from fakes.fake_dvr import PCMA, Audio, FakeDvr, Footage, running
 from fakes.hostile_server import another_codec, hostile
-from fakes.schedules import changing_to, ending
+from fakes.schedules import changing_to, ending, with_a_second_picture
 from unit.node.test_rtsp_session import footage
 
 
@@ -87,6 +88,26 @@ def test_a_picture_that_stops_while_sound_goes_on_that_clips_cannot_hold_is_a_lo
     assert [gap.cause for gap in read_gaps(camera.index)] == ["camera_lost"]
     assert len(list(read_clips(camera.index))) == 2
     assert len(camera.events("audio_dropped")) == 1
+
+
+def test_a_picture_that_stops_while_a_second_one_goes_on_is_a_lost_camera(
+    tmp_path: Path, plain: Footage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rtsp_session, "STALL_S", 1.0)
+    one_track = fake_dvr.sdp
+
+    def two_tracks(shown: Footage, audio: Audio | None) -> str:
+        text = one_track(shown, audio)
+        return text + text[text.index("m=video") :].replace("trackID=0", "trackID=1")
+
+    monkeypatch.setattr(fake_dvr, "sdp", two_tracks)
+    dvr = dvr_of(plain)
+    dvr.schedules[1] = with_a_second_picture(30)
+    with running(dvr) as port:
+        camera = Watched(tmp_path, port, caplog)
+        with camera.recording():
+            assert camera.event("camera_lost")["text"] == "no picture for 1 s, only other tracks"
+    assert camera.pipeline.counters.frames <= 30  # of the first track alone
 
 
 def test_the_clip_of_a_camera_that_has_fallen_silent_can_be_closed_at_once(

@@ -164,7 +164,7 @@ def test_an_index_that_is_lost_is_made_anew_with_gaps_and_importance_while_recor
         wait_for(partial(has_opened, 3), 30)
     assert "event=index_restored" in site.log.read_text()
     assert bool(list(index.parent.glob("index.db.damaged-*"))) == (how == "damaged")
-    first, *_ = site.rows("clips")
+    first, *_ = [row for row in site.rows("clips") if row["camera"] == "gate"]
     assert (first["importance"], first["path"]) == ("pinned", earlier[0]["path"])
     assert kinds(site, "gate") == [("clip", None), ("gap", "restart")] * 2 + [("clip", None)]
 

@@ -147,6 +147,19 @@ def test_raw_h264_without_time_stamps_is_timed_by_its_frame_rate(crossing: Path,
     assert clip.end_s == pytest.approx(whole.clips[0].end_s, abs=1)
 
 
+def test_a_file_that_is_damaged_for_a_while_is_replayed_to_its_end(crossing: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.mp4"
+    content = bytearray(crossing.read_bytes())
+    with av.open(str(crossing)) as source:
+        for packet in source.demux(video=0):
+            if packet.size and packet.pos is not None and 20 <= float(packet.pts * packet.time_base) * 10 < 150:
+                content[packet.pos + 8 : packet.pos + packet.size] = bytes(packet.size - 8)
+    damaged.write_bytes(content)
+    found = replayed(damaged)
+    assert found.frames == replayed(crossing).frames
+    assert any(clip.start_s < 18 and clip.end_s > 25 for clip in found.clips)
+
+
 def test_the_report_of_a_damaged_file_lacks_the_picture_alone(crossing: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.mp4"
     content = crossing.read_bytes()

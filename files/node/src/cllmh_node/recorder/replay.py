@@ -13,6 +13,7 @@ from cllmh_node.recorder.pipeline import CameraPipeline
 from cllmh_node.recorder.settings import CameraSettings
 from cllmh_node.recorder.watch import Look, Sight
 from cllmh_node.rtsp.frame import EncodedFrame, StreamInfo
+from cllmh_node.rtsp.session import CameraError
 
 _BEGINS_AT = 946_684_800.0  # any time will do: a file has no date of its own
 _USUAL_FPS = 25  # where a file names no frame rate
@@ -80,7 +81,11 @@ def replay(settings: CameraSettings, video: Path, on_progress: Callable[[float],
         pipeline.connected(info)
         last_at = _BEGINS_AT
         for frame in _frames(container, info):
-            pipeline.feed(frame)
+            try:
+                pipeline.feed(frame)
+            except CameraError as error:  # damaged for long; a camera would be asked for a new session
+                pipeline.lost(error)
+                pipeline.connected(info)
             last_at = max(last_at, frame.at)
             if frame.is_keyframe and length_s:
                 on_progress(min(1.0, (last_at - _BEGINS_AT) / length_s))

@@ -35,6 +35,9 @@ CLIP_AUDIO_CODECS = ("aac",)
 STALL_S = 5.0
 """A stream that sends no picture for so long is lost."""
 
+GATHER_S = 0.2
+"""So long what comes is left to the kernel, to be read at once: waking up for each frame costs a fifth of the CPU."""
+
 _WAITED_S = 0.010  # a read that took longer waited for the network: its frame is fresh
 
 Cause = Literal["camera_lost", "auth_failed", "network", "overload", "clock"]
@@ -161,14 +164,16 @@ class RtspSession:
         try:
             # Of all tracks: those that are not asked for PyAV passes over in a loop that nobody can end.
             for packet in self._container.demux():
-                now = time.monotonic()
+                waited_s = time.monotonic() - heard_at
                 if packet.size:
-                    yield packet, now - heard_at
+                    yield packet, waited_s
                     if packet.stream.index == self._picture:
                         seen_at = time.monotonic()
                 if stopping():
                     return
-                # Not `now`: while the caller worked on the packet nobody waited for the camera.
+                if waited_s >= _WAITED_S:  # there is no more
+                    time.sleep(GATHER_S)
+                # Only now: while the caller worked on the packet nobody waited for the camera.
                 heard_at = time.monotonic()
                 if heard_at - seen_at >= STALL_S:
                     raise CameraError("camera_lost", f"no picture for {STALL_S:.0f} s, only other tracks")

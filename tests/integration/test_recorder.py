@@ -370,7 +370,7 @@ def _with_more_frames(site: Site, than: dict[str, Any]) -> dict[str, Any] | None
 def test_a_dvr_with_one_session_is_watched_by_its_main_stream_until_there_is_a_second(
     tmp_path: Path, channels: dict[tuple[int, bool], Footage]
 ) -> None:
-    streams = {(1, False): walking(channels[1, False]), (1, True): channels[2, False]}
+    streams = {(1, False): walking(channels[1, False]), (1, True): visits(tmp_path)}
     dvr = FakeDvr(channels=streams, username="admin", password=PASSWORD, max_sessions=1)
     with running(dvr) as port:
         site = Site(tmp_path, port, {"gate": 1}, sub_path=SUB_PATH)

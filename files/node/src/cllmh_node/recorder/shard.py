@@ -34,7 +34,7 @@ _LINGER_S = 0.5
 
 _TICK_S = 1.0
 _STUCK_EXIT_CODE = 3
-_LEFT_OPEN_EXIT_CODE = 4
+_LEFT_OPEN_EXIT_CODE = 5  # 4 is taken, see plan
 
 
 class Shard:

@@ -1,14 +1,14 @@
 """What the threads of a camera's two streams have in common: the password, a clock that is steady, and what fails."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cllmh_node.config import ConfigError, read_secret
 from cllmh_node.log import event
 from cllmh_node.recorder.time_line import StepDetector
 from cllmh_node.rtsp.frame import EncodedFrame
-from cllmh_node.rtsp.session import CameraError
+from cllmh_node.rtsp.session import CameraError, RtspSession
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +21,12 @@ def read_password(file: Path | None) -> str | None:
         raise CameraError("auth_failed", str(error)) from error
 
 
-def steady(frames: Iterable[EncodedFrame]) -> Iterator[EncodedFrame]:
+def steady_frames(session: RtspSession, is_to_end: Callable[[], bool]) -> Iterator[EncodedFrame]:
     """Yield a session's frames; raise CameraError when the node's clock was set: their times cannot be trusted then."""
     steps = StepDetector()
-    for frame in frames:
-        if step_s := steps.step_s():
+    for frame in session.frames(is_to_end):
+        step_s = steps.step_s()
+        if step_s and not session.is_silent:  # a camera that has fallen silent before is lost for that
             raise CameraError("clock", f"the clock of this machine was set by {step_s:+.1f} s")
         yield frame
 

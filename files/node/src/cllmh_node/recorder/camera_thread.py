@@ -9,20 +9,21 @@ from random import SystemRandom
 
 from cllmh_node.log import event
 from cllmh_node.recorder.auth_gate import AUTH_RETRY_S, AuthGate
-from cllmh_node.recorder.camera_session import read_password, steady, unexpected
+from cllmh_node.recorder.camera_session import read_password, steady_frames, unexpected
 from cllmh_node.recorder.pipeline import CameraPipeline
 from cllmh_node.recorder.retry import HEALTHY_S, retry_delay_s
 from cllmh_node.recorder.settings import CameraSettings
 from cllmh_node.recorder.sub_stream import SubStreamThread
-from cllmh_node.rtsp.session import CameraError, RtspSession
+from cllmh_node.rtsp.session import STALL_S, CameraError, RtspSession
 
 logger = logging.getLogger(__name__)
 
 _MODE_EVERY_S = 1.0
 _JOIN_S = 2.0  # the sub-stream's thread ends with its next frame; it may be connecting
 
-_OVERLOAD_LAG_S = 5.0
-"""A session that ends while its frames are read so late has ended because they were."""
+_OVERLOAD_LAG_S = STALL_S + 2.0
+"""A session that ends while its frames are read so late has ended because they were. Of a camera that has fallen silent
+the last frame is read `STALL_S` late, too."""
 
 
 class CameraThread(threading.Thread):
@@ -147,7 +148,7 @@ class CameraThread(threading.Thread):
         self._tell(partial(self.pipeline.connected, session.info))
         if self._sub is not None:
             self._sub.want()
-        for frame in steady(session.frames(self._is_to_end)):
+        for frame in steady_frames(session, self._is_to_end):
             self._tell(partial(self.pipeline.feed, frame))
 
     def _is_to_end(self) -> bool:

@@ -13,7 +13,7 @@ from random import SystemRandom
 
 from cllmh_node.log import event
 from cllmh_node.recorder.auth_gate import AUTH_RETRY_S
-from cllmh_node.recorder.camera_session import read_password, steady, unexpected
+from cllmh_node.recorder.camera_session import read_password, steady_frames, unexpected
 from cllmh_node.recorder.decoder import LumaDecoder
 from cllmh_node.recorder.retry import HEALTHY_S, retry_delay_s
 from cllmh_node.recorder.settings import CameraSettings, MotionSettings
@@ -191,7 +191,7 @@ class SubStreamThread(threading.Thread):
     def _session(self) -> None:
         """Watch one session until it is lost or not wanted any more."""
         with RtspSession(self._address, read_password(self._settings.password_file)) as session:
-            for frame in steady(session.frames(self._is_to_end)):
+            for frame in steady_frames(session, self._is_to_end):
                 was_watching = self._watch.is_watching
                 self._watch.observe(frame)
                 if self._watch.is_watching and not was_watching:

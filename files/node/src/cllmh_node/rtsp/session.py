@@ -60,6 +60,8 @@ class RtspSession:
         self._address = address
         self.dropped_audio: str | None = None
         """The codec of sound that clips cannot hold."""
+        self.is_silent = False
+        """Whether nothing has come for `STALL_S`: a frame that is yielded now has waited in FFmpeg's parser."""
         options = {
             "rtsp_transport": "tcp",
             # Where sound is not wanted its track is not asked for: it would cost the DVR bandwidth.
@@ -165,6 +167,7 @@ class RtspSession:
             # Of all tracks: those that are not asked for PyAV passes over in a loop that nobody can end.
             for packet in self._container.demux():
                 waited_s = time.monotonic() - heard_at
+                self.is_silent = waited_s >= STALL_S - _WAITED_S
                 if packet.size:
                     yield packet, waited_s
                     if packet.stream.index == self._picture:

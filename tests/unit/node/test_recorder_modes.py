@@ -203,6 +203,7 @@ def test_a_clock_that_is_set_is_one_gap_that_says_so_and_the_camera_is_back_at_o
             self._camera = Camera(scene)
             self.info = self._camera.info
             self.dropped_audio = None
+            self.is_silent = False
 
         def __exit__(self, *_: object) -> None:
             """End."""

@@ -3,13 +3,14 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.processes import wait_for
 from cllmh_node.clips.index import ClipIndex, read_clips, read_gaps
 from cllmh_node.recorder.camera_thread import CameraThread
 from cllmh_node.recorder.ledger import Ledger
@@ -22,6 +23,8 @@ from fakes.fake_dvr import PCMA, Audio, FakeDvr, Footage, running
 from fakes.hostile_server import another_codec, hostile
 from fakes.schedules import changing_to, ending, with_a_second_picture
 from unit.node.test_rtsp_session import footage
+
+WAIT_S = 8.0
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +49,8 @@ class Watched:
     def events(self, key: str) -> list[dict[str, Any]]:
         return [vars(record)["cllmh_fields"] for record in self._log.records if record.message == key]
 
-    def wait_for(self, condition: Callable[[], object], seconds: float = 8.0) -> None:
-        until = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < until, "waited in vain"
-            time.sleep(0.02)
-
     def event(self, key: str, count: int = 1) -> dict[str, Any]:
-        self.wait_for(lambda: len(self.events(key)) >= count)
+        wait_for(lambda: len(self.events(key)) >= count, WAIT_S, f"{key} of {self.settings.name}", 0.02)
         return self.events(key)[count - 1]
 
     @contextmanager
@@ -120,7 +117,7 @@ def test_the_clip_of_a_camera_that_has_fallen_silent_can_be_closed_at_once(
         camera = Watched(tmp_path, port, caplog, mode="continuous")
         with camera.recording():
             camera.event("clip_opened")
-            camera.wait_for(lambda: time.monotonic() - camera.thread.alive_at > 0.5)
+            wait_for(lambda: time.monotonic() - camera.thread.alive_at > 0.5, WAIT_S, "the camera to be silent", 0.02)
             camera.stopping.set()
             camera.thread.close()
             assert camera.thread.is_alive()  # it waits for the camera still

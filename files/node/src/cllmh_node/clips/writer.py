@@ -16,7 +16,7 @@ import av.error
 
 from cllmh_node.clips.file import ClipFile
 from cllmh_node.clips.naming import clip_path
-from cllmh_node.rtsp.frame import EncodedFrame, StreamInfo
+from cllmh_node.rtsp.frame import USUAL_FPS, EncodedFrame, StreamInfo
 
 FRAGMENT_S = 1.0
 
@@ -62,7 +62,7 @@ class ClipWriter:
         self.frames = 0
         full_path = recordings_dir / self.path
         self._time_base = info.time_base
-        self._frame_ticks = max(1, round(1 / (info.fps or 25.0) / float(info.time_base)))
+        self._frame_ticks = max(1, round(1 / (info.fps or USUAL_FPS) / float(info.time_base)))
         self._first_pts = 0
         self._end_pts = 0
         self._last_dts: int | None = None

@@ -12,11 +12,10 @@ from cllmh_node.recorder.ledger import Ledger
 from cllmh_node.recorder.pipeline import CameraPipeline
 from cllmh_node.recorder.settings import CameraSettings
 from cllmh_node.recorder.watch import Look, Sight
-from cllmh_node.rtsp.frame import EncodedFrame, StreamInfo
+from cllmh_node.rtsp.frame import USUAL_FPS, EncodedFrame, StreamInfo
 from cllmh_node.rtsp.session import CameraError
 
 _BEGINS_AT = 946_684_800.0  # any time will do: a file has no date of its own
-_USUAL_FPS = 25  # where a file names no frame rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def replay(settings: CameraSettings, video: Path, on_progress: Callable[[float],
 def _frames(container: av.container.InputContainer, info: StreamInfo) -> Iterator[EncodedFrame]:
     """Yield the file's frames; those without a time stamp, as in raw H.264, follow each other by the frame rate."""
     stream = container.streams.video[0]
-    ticks = round(1 / ((stream.guessed_rate or _USUAL_FPS) * info.time_base))
+    ticks = round(1 / ((stream.guessed_rate or USUAL_FPS) * info.time_base))
     first_pts: int | None = None
     next_pts = 0
     for packet in container.demux(stream):

@@ -20,7 +20,7 @@ from cllmh_node.recorder.settings import CameraSettings, MotionSettings
 from cllmh_node.recorder.watch import Look, MotionWatch, Sight
 from cllmh_node.ring import PacketRing
 from cllmh_node.rtsp.address import CameraAddress
-from cllmh_node.rtsp.frame import EncodedFrame, StreamInfo
+from cllmh_node.rtsp.frame import USUAL_FPS, EncodedFrame, StreamInfo
 from cllmh_node.rtsp.session import CameraError, RtspSession
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ AFTER_MAIN_S = 2.0
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 300.0
 
-_USUAL_FPS = 25.0
 _RING_MAX_BYTES = 4_000_000  # two GOPs of 4 s at 4 Mbit/s; sub-streams have a tenth of that
 _MOST_WAITING = 100  # looks; five in two seconds
 
@@ -91,7 +90,7 @@ class SubStreamWatch:
             self._watched_at = time.monotonic()
 
     def _refuse_if_large(self, info: StreamInfo) -> None:
-        fps = info.fps or _USUAL_FPS
+        fps = info.fps or USUAL_FPS
         if info.width * info.height * fps > self.most_pixels_s:
             size = f"{info.width}x{info.height} at {fps:g} frames/s"
             raise CameraError(

@@ -38,6 +38,10 @@ class AudioInfo:
         return cls(stream.codec_context.name, stream.codec_context.sample_rate, stream.time_base, template)
 
 
+USUAL_FPS = 25
+"""Frames a second of a stream that does not say."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamInfo:
     """A camera's stream. Another object means that the stream has changed, even when all in it is the same."""

@@ -11,6 +11,7 @@ import av
 from av.packet import Packet
 from av.stream import Stream
 
+from cllmh_node.rtsp.frame import USUAL_FPS
 from cllmh_node.rtsp.stamps import StampLine
 from cllmh_node.rtsp.wall_clock import WallClock
 
@@ -39,7 +40,7 @@ class Track:
         self.stream = stream
         self.is_audio = stream.type == "audio"
         self._tick_s = float(stream.time_base)
-        fps = float(stream.average_rate or 25) if isinstance(stream, av.VideoStream) else 50.0
+        fps = float(stream.average_rate or USUAL_FPS) if isinstance(stream, av.VideoStream) else 50.0
         self._frame_ticks = max(1, round(min(1 / fps, _LONGEST_FRAME_S) / self._tick_s))
         self._line = StampLine(self._tick_s, self._frame_ticks)
         self._clock: WallClock | None = None

@@ -11,12 +11,15 @@ import re
 import ssl
 from dataclasses import dataclass, field
 from functools import lru_cache
+from ipaddress import IPv6Address
 from urllib.parse import quote
 
 MAX_PORT = 65_535
 MAX_TIMEOUT_S = 3600
+MAX_HOST_LENGTH = 255
 
 _CREDENTIALS = re.compile(r"(rtsps?://)\S*@", re.IGNORECASE)
+_NAME_OR_IPV4 = re.compile(r"[\w.-]+")
 _PASSWORD_IN_PATH = re.compile(r"((?:pass|passwd|password|psw|pwd)=)[^\s&]*", re.IGNORECASE)
 
 
@@ -62,6 +65,20 @@ def _context(verify: bool, ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
+def is_host(text: str) -> bool:
+    """Whether it is a name, or an address of either kind; one of IPv6 without brackets, as in fe80::1%eth0."""
+    if len(text) > MAX_HOST_LENGTH:
+        return False
+    if _NAME_OR_IPV4.fullmatch(text):
+        return True
+    address, percent, interface = text.partition("%")
+    try:
+        IPv6Address(address)
+    except ValueError:
+        return False
+    return not percent or _NAME_OR_IPV4.fullmatch(interface) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A DVR and how to log in. `timeout_s` is for connecting and for each answer, in seconds."""
@@ -79,7 +96,7 @@ class Target:
             raise ValueError(
                 "host has an @ or a /, it must be a name or an address alone, without user, password and path"
             )
-        if not re.fullmatch(r"[\w.:%-]{1,255}", self.host):
+        if not is_host(self.host):
             raise ValueError(f"host is {self.host!r}, it must be a name or an address")
         if not 0 < self.port <= MAX_PORT:
             raise ValueError(f"port is {self.port}, it must be 1 to {MAX_PORT}")

@@ -321,3 +321,16 @@ def test_a_pre_roll_that_did_not_fit_into_memory_is_a_gap_that_says_so(
     assert [record.levelname for record in caplog.records if record.message == "ring_too_small"] == ["WARNING"]
     assert gap.start == pytest.approx(BEGINS_AT + 25 - 20, abs=1.5)
     assert gap.end == pytest.approx(clip.start, abs=0.01)
+
+
+def test_every_frame_that_was_decoded_counts_as_seen_also_between_two_looks(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    camera = Camera(encode(tmp_path / "scene.mp4", play(25), gop_s=10))
+    recorder.pipeline.connected(camera.info)
+    behind_s = []
+    for frame in camera.frames():
+        recorder.pipeline.feed(frame)
+        span = recorder.pipeline.span
+        behind_s.append(frame.at - span.end if span else None)
+    assert recorder.pipeline.status.decode_plan == "dense"
+    assert set(behind_s) == {0.0}

@@ -80,6 +80,12 @@ def test_a_name_that_cannot_be_one() -> None:
     assert caught.value.cause == "unreachable"
 
 
+@pytest.mark.parametrize("host", ["dvr:554", "fe80::1%", "[fe80::1]", "a b", "x" * 256, ""])
+def test_what_is_no_host_is_refused_before_anything_is_sent(host: str) -> None:
+    with pytest.raises(ValueError, match="it must be a name or an address"):
+        Target(host)
+
+
 def test_a_dvr_that_drips_meets_the_same_limit() -> None:
     def drip(connection: socket.socket) -> None:
         for byte in b"RTSP/1.0 200 OK\r\n" + b"x: y\r\n" * 1000:

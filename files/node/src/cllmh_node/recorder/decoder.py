@@ -35,6 +35,8 @@ class LumaDecoder:
         """The stream it decodes."""
         self.frames = 0
         """Frames given to the codec."""
+        self.pictures = 0
+        """Pictures that it gave back."""
         self._time_base = info.time_base
         # The reduced picture of a keyframe does not show the blocks that the loop filter takes away; through a GOP
         # they would grow.
@@ -82,6 +84,7 @@ class LumaDecoder:
             decoded = context.decode(packet)
         except av.error.InvalidDataError:
             return []
+        self.pictures += len(decoded)
         base_s = float(self._time_base)
         return [(picture, frame.at + ((picture.pts or frame.pts) - frame.pts) * base_s) for picture in decoded]
 

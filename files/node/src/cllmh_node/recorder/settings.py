@@ -1,10 +1,8 @@
 """The recorder's configuration file."""
 
 import math
-import re
 from collections import Counter
 from datetime import tzinfo
-from ipaddress import IPv6Address
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated
@@ -15,27 +13,15 @@ from cllmh_node.config import ServiceConfig, StrictModel
 from cllmh_node.recorder.schedule import CameraMode, ScheduleEntry, check_overlaps
 from cllmh_node.retention_settings import RetentionConfig
 from cllmh_node.rtsp.address import CameraAddress
+from cllmh_node.rtsp.rtsp_target import is_host
 from cllmh_node.week import zone_of
 
 CameraName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 
-_NAME_OR_IPV4 = re.compile(r"[\w.-]+")
 _LEAST_WIDTH = 0.001
 """What is narrower is no area in any picture; a part of its width or height (0..1)."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-def _is_host(text: str) -> bool:
-    """Whether it is a name, or an address of either kind; one of IPv6 without brackets, as in fe80::1%eth0."""
-    if _NAME_OR_IPV4.fullmatch(text):
-        return True
-    address, percent, interface = text.partition("%")
-    try:
-        IPv6Address(address)
-    except ValueError:
-        return False
-    return not percent or _NAME_OR_IPV4.fullmatch(interface) is not None
 
 
 def _has_an_area(points: tuple[tuple[Share, Share], ...]) -> tuple[tuple[Share, Share], ...]:
@@ -142,7 +128,7 @@ class CameraSettings(StrictModel):
 
     @model_validator(mode="after")  # of the field alone it would show the value, which may be admin:password@host
     def _host_is_a_host(self) -> "CameraSettings":
-        if not _is_host(self.host):
+        if not is_host(self.host):
             shown = "host" if {"@", ":"} & set(self.host) else f"host {self.host!r}"
             raise ValueError(f"{shown} must be a name or an address alone, without blank, port, path, user or password")
         return self

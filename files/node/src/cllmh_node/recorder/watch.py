@@ -245,8 +245,9 @@ class MotionWatch:
         """Decode each frame, keep a picture every `SEEN_S` and compare one every `LOOK_S`."""
         look = _NOTHING_NEW
         last_at = self._recent[-1].at if self._recent else 0.0
+        decoded = self._decoder.pictures
         pictures = list(self._decoder.sequence([frame], every_s=SEEN_S, after=last_at))
-        self._tried(frame.at, is_seen=bool(pictures))
+        self._tried(frame.at, is_seen=self._decoder.pictures > decoded)
         for picture in pictures:
             self._recent.append(picture)
             while self._recent[0].at < picture.at - 2 * LOOK_S - STEP_S:

@@ -20,10 +20,10 @@ test: ## Everything that must pass, from a fresh clone; installs what it needs
 	@python3 scripts/test.py
 lint: venv ## ansible-lint, ansible-test sanity, yamllint, ruff, mypy, eslint, vue-tsc
 	@scripts/lint.sh
-test-unit: venv ## Tests of the Python packages, plugins and the dashboard's logic (three minutes)
+test-unit: venv ## Tests of the Python packages, plugins and the dashboard's logic (eight minutes)
 	$(PY) -m pytest tests/unit $(PYTEST_ARGS)
 	@scripts/dashboard.sh test
-test-integration: venv ## The recorder against a simulated DVR (two minutes)
+test-integration: venv ## The recorder against a simulated DVR, services, short benchmarks (13 minutes)
 	$(PY) -m pytest tests/integration $(PYTEST_ARGS)
 test-roles: venv ## Each role on real machines: check, converge, idempotence, verify (ROLE=name for one)
 	@python3 scripts/test.py roles $(ROLE)

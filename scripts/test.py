@@ -41,6 +41,9 @@ LONGEST_FIRST = (
 ON_DEMAND = {"elasticsearch_cluster", "loki_ha"}
 """Scenarios that `make test` leaves out, since they take three machines and minutes; run when named."""
 
+STAGED = ["cllmh-node", "cllmh-hub", "cllmh-dashboard", "loki", "promtail"]
+"""What several parts of a whole run need; the scenario of Elasticsearch stages that itself."""
+
 PYTEST_COUNTS = re.compile(r"^=+ .*?\b(\d+) passed\b.* in [\d.]+s.*=+$", re.MULTILINE)
 VITEST_COUNTS = re.compile(r"^\s*Tests\s+(\d+) passed", re.MULTILINE)
 
@@ -168,10 +171,16 @@ def everything() -> Run:
     """All parts in turn, cheapest first."""
     run = Run(20)
     prepare(run)
-    jobs = [("unit tests", ["make", "test-unit"]), ("lint", ["make", "lint"])]
+    jobs = [
+        ("node", [PYTHON, "-m", "pytest", "tests/unit/node"]),
+        ("lint", ["make", "lint"]),
+        ("all but node", [PYTHON, "-m", "pytest", "tests/unit", "--ignore=tests/unit/node"]),
+        ("dashboard", ["scripts/dashboard.sh", "test"]),
+    ]
     run.count(run.steps.side_by_side("Unit tests and lint", jobs, [lambda _: run.env] * 2))
-    run.playbook("Stage artifacts", "artifacts")
-    expect_no_change("Stage artifacts again", run.playbook("Stage artifacts again", "artifacts"))
+    staging = ("artifacts", "-e", json.dumps({"artifacts_names": STAGED}))
+    run.playbook("Stage artifacts", *staging)
+    expect_no_change("Stage artifacts again", run.playbook("Stage artifacts again", *staging))
     run.remove_lab()
     files = sorted((ROOT / "tests/integration").glob("test_*.py"))
     jobs = [(path.stem, [PYTHON, "-m", "pytest", str(path)]) for path in files]

@@ -436,7 +436,9 @@ class Session:
                 kind = self.dvr.audio.payload_type if self.dvr.audio and sample.track else PAYLOAD_TYPE
                 self.writer.write(tracks[sample.track].packets(sample, kind, reports=self.dvr.sender_reports))
                 try:
-                    await asyncio.wait_for(self.writer.drain(), SLOW_CLIENT_S)
+                    # Not wait_for, which forgets now and then, until Python 3.12, that it was cancelled: no stall then.
+                    async with asyncio.timeout(SLOW_CLIENT_S):
+                        await self.writer.drain()
                 except TimeoutError:
                     LOG.info("cut a client that does not read")
                     self.writer.transport.abort()

@@ -168,12 +168,12 @@ def soak(
     )
     began, began_at = time.monotonic(), now_there()
     samples: list[tuple[float, Usage]] = []
-    steps: list[float] = []
+    steps: list[tuple[float, float]] = []
     next_fault = next_sample = 0.0
     while (now := time.monotonic() - began) < seconds:
         if clock is not None and (len(steps) + 1) * step_every_s <= now < seconds - 20:
-            steps.append(chance.uniform(*(BACKWARDS_S if len(steps) % 2 else FORWARDS_S)))
-            step(clock, steps[-1], dvrs, undisturbed(recorder, dvrs))
+            steps.append((clock.now(), chance.uniform(*(BACKWARDS_S if len(steps) % 2 else FORWARDS_S))))
+            step(clock, *steps[-1], dvrs, undisturbed(recorder, dvrs))
         if now >= next_fault and now < seconds - 20:
             free = undisturbed(recorder, dvrs)
             if free:
@@ -189,7 +189,7 @@ def soak(
     ended_at = now_there()
     died = int(recorder.process is None or recorder.process.poll() is not None)
     stopped_s = recorder.stop()
-    account(result, recorder, dvrs, began_at, ended_at, -min([0.0, *steps]))
+    account(result, recorder, dvrs, began_at, ended_at, steps)
     settled = [sample for sample in samples if sample[0] >= min(SETTLING_S, seconds / 3)]
     minutes = (settled[-1][0] - settled[0][0]) / 60
     slope = statistics.linear_regression(
@@ -222,9 +222,8 @@ def undisturbed(recorder: Recorder, dvrs: list[Dvr]) -> list[Dvr]:
     ]
 
 
-def step(clock: SteppedClock, seconds: float, dvrs: list[Dvr], watched: list[Dvr]) -> None:
-    """Set the clock; it is a fault of the cameras that are watched, and all are left alone for a while."""
-    at = clock.now()
+def step(clock: SteppedClock, at: float, seconds: float, dvrs: list[Dvr], watched: list[Dvr]) -> None:
+    """Set the clock, which shows `at`: a fault of the cameras that are watched. All are left alone for a while."""
     clock.step(seconds)
     for dvr in dvrs:
         dvr.disturbed_at = time.monotonic()
@@ -233,11 +232,16 @@ def step(clock: SteppedClock, seconds: float, dvrs: list[Dvr], watched: list[Dvr
 
 
 def account(
-    result: Result, recorder: Recorder, dvrs: list[Dvr], began_at: float, ended_at: float, late_s: float
+    result: Result,
+    recorder: Recorder,
+    dvrs: list[Dvr],
+    began_at: float,
+    ended_at: float,
+    steps: list[tuple[float, float]],
 ) -> None:
     """Ask `cllmh-node coverage` what every second was, and compare the gaps with the faults.
 
-    `late_s`: so much later than it was a gap may be dated, after the clock was set back, in seconds.
+    `steps`: when the clock was set, by itself, and by how much, in seconds.
     """
     stretches = recorder.rows("coverage", "--since", iso_time(began_at))
     gaps = recorder.rows("gaps")
@@ -248,6 +252,7 @@ def account(
             cause = EXPECTED.get(kind)
             if cause is None or at > ended_at - 25:
                 continue
+            late_s = _dated_late_s(at, steps)
             near = [
                 gap
                 for gap in own
@@ -274,6 +279,16 @@ def account(
         at_most("faults_without_a_gap", unseen, "faults", 0),
         at_most("gaps_with_another_cause", wrong, "gaps", 0),
     ]
+
+
+def _dated_late_s(at: float, steps: list[tuple[float, float]]) -> float:
+    """Return how much later than it was what a fault of the time `at` leads to may be dated, in seconds.
+
+    After the clock was set back, dates run on until it has caught up. Where it is set forwards before anybody has
+    noticed the fault, or before the camera knocks again, that is dated by the new time.
+    """
+    back_s = -min([0.0, *(seconds for _, seconds in steps)])
+    return back_s + sum(seconds for when, seconds in steps if seconds > 0 and at <= when <= at + ALONE_S)
 
 
 def _seconds(text: str) -> float:

@@ -187,6 +187,22 @@ def test_a_camera_that_goes_off_while_it_is_lost_has_no_gap_for_the_time_it_is_o
     assert "unknown" not in recorder.kinds
 
 
+class PlayedSession(contextlib.AbstractContextManager["PlayedSession"]):
+    """A session in which a file is played."""
+
+    def __init__(self, scene: Path) -> None:
+        self._camera = Camera(scene)
+        self.info = self._camera.info
+        self.dropped_audio = None
+        self.is_silent = False
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+
+    def played(self) -> Iterator[EncodedFrame]:
+        return self._camera.frames()
+
+
 def test_a_clock_that_is_set_is_one_gap_that_says_so_and_the_camera_is_back_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,20 +212,14 @@ def test_a_clock_that_is_set_is_one_gap_that_says_so_and_the_camera_is_back_at_o
     steps = iter([0.0] * 50 + [-3600.0] + [0.0] * 40)
     sessions = []
 
-    class Session(contextlib.AbstractContextManager["Session"]):
+    class Session(PlayedSession):
         def __init__(self, *_: object, with_audio: bool) -> None:
             assert with_audio
+            super().__init__(scene)
             sessions.append(self)
-            self._camera = Camera(scene)
-            self.info = self._camera.info
-            self.dropped_audio = None
-            self.is_silent = False
-
-        def __exit__(self, *_: object) -> None:
-            """End."""
 
         def frames(self, _: object) -> Iterator[EncodedFrame]:
-            yield from self._camera.frames()
+            yield from self.played()
             stopping.set()
 
     monkeypatch.setattr("cllmh_node.recorder.camera_thread.RtspSession", Session)
@@ -222,3 +232,33 @@ def test_a_clock_that_is_set_is_one_gap_that_says_so_and_the_camera_is_back_at_o
     assert gap.cause == "clock"
     assert gap.start == pytest.approx(BEGINS_AT + 4.9)
     assert gap.end is not None
+
+
+@pytest.mark.parametrize(("is_silent", "cause"), [(False, "overload"), (True, "camera_lost")])
+def test_a_session_whose_frames_were_read_late_ended_for_that_unless_the_camera_had_fallen_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_silent: bool, cause: str
+) -> None:
+    scene = encode(tmp_path / "scene.mp4", play(3))
+    recorder = Recorder(tmp_path)
+    stopping = threading.Event()
+    sessions: list[PlayedSession] = []
+
+    class Session(PlayedSession):
+        def __init__(self, *_: object, **__: object) -> None:
+            super().__init__(scene)  # of long ago: each frame is read late
+            sessions.append(self)
+
+        def frames(self, _: object) -> Iterator[EncodedFrame]:
+            if len(sessions) == 2:
+                stopping.set()
+                return
+            yield from self.played()
+            self.is_silent = is_silent
+            raise CameraError("camera_lost", "no picture")
+
+    monkeypatch.setattr("cllmh_node.recorder.camera_thread.RtspSession", Session)
+    thread = CameraThread(recorder.settings, recorder.pipeline, stopping)
+    thread.start()
+    thread.join(20)
+    (gap,) = read_gaps(recorder.index)
+    assert gap.cause == cause

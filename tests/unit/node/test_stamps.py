@@ -1,11 +1,14 @@
 """A camera's time stamps are mended: whatever its clock does, no second is lost or doubled."""
 
+from fractions import Fraction
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
 from cllmh_node.rtsp.parameter_sets import parameter_sets, picture_of, to_extradata
 from cllmh_node.rtsp.stamps import StampLine
+from cllmh_node.rtsp.track import Track
 
 TICKS = 3600  # one picture at 25 frames/s
 
@@ -42,6 +45,23 @@ def test_a_camera_whose_clock_stands_still_is_timed_by_arrival() -> None:
 def test_a_stamp_that_comes_twice_now_and_then_shifts_nothing() -> None:
     stamps = [number * TICKS - (TICKS if number % 7 == 6 else 0) for number in range(250)]
     assert placed(stamps) == stamps
+
+
+@pytest.mark.parametrize("step_s", [-20.0, -3.0, 0.0, 3.0, 20.0])
+def test_the_last_frame_of_a_silent_camera_is_dated_when_it_was_sent_whatever_was_done_to_the_clock(
+    step_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = SimpleNamespace(steady_s=100.0, unix_s=1000.0)
+    clock = SimpleNamespace(monotonic=lambda: now.steady_s, time=lambda: now.unix_s)
+    monkeypatch.setattr("cllmh_node.rtsp.track.time", clock)
+    track = Track(SimpleNamespace(time_base=Fraction(1, 90_000), type="video"))
+    for number in range(50):
+        packet = SimpleNamespace(pts=number * TICKS, dts=number * TICKS, duration=TICKS, size=1)
+        is_last = number == 49
+        now.steady_s += 5.0 if is_last else 0.04
+        now.unix_s += 5.0 + step_s if is_last else 0.04
+        (stamped,) = track.put(packet, is_live=True, is_held=is_last)
+    assert stamped.at == pytest.approx(1000 + 50 * 0.04, abs=0.01)
 
 
 def test_parameter_sets_are_read_up_to_the_first_slice() -> None:

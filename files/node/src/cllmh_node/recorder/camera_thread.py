@@ -21,9 +21,8 @@ logger = logging.getLogger(__name__)
 _MODE_EVERY_S = 1.0
 _JOIN_S = 2.0  # the sub-stream's thread ends with its next frame; it may be connecting
 
-_OVERLOAD_LAG_S = STALL_S + 2.0
-"""A session that ends while its frames are read so late has ended because they were. Of a camera that has fallen silent
-the last frame is read `STALL_S` late, too."""
+_OVERLOAD_LAG_S = STALL_S
+"""A session that ends while its frames are read so late has ended because they were."""
 
 
 class CameraThread(threading.Thread):
@@ -78,8 +77,6 @@ class CameraThread(threading.Thread):
                     self._tell(partial(self.pipeline.lost, error))
                     continue
                 failures = 1 if time.monotonic() - began > HEALTHY_S else failures + 1
-                if error.cause == "camera_lost" and self.pipeline.lag_s > _OVERLOAD_LAG_S:
-                    error = CameraError("overload", f"frames were not read in time: {error.text}")
                 self._tell(partial(self.pipeline.lost, error))
                 jitter = self._random.random()
                 wait_s = retry_delay_s(failures, jitter)
@@ -135,6 +132,11 @@ class CameraThread(threading.Thread):
         try:
             with session:
                 self._feed(session)
+        except CameraError as error:
+            # The last frame of a camera that has fallen silent is read late, too.
+            if error.cause == "camera_lost" and not session.is_silent and self.pipeline.lag_s > _OVERLOAD_LAG_S:
+                raise CameraError("overload", f"frames were not read in time: {error.text}") from error
+            raise
         finally:
             if self._sub is not None:
                 self._sub.leave()

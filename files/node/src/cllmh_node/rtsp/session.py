@@ -137,7 +137,7 @@ class RtspSession:
             track = self._tracks.get(packet.stream.index)
             if track is None:
                 continue
-            for stamped in track.put(packet, is_live=is_live):
+            for stamped in track.put(packet, is_live=is_live, is_held=self.is_silent):
                 data = bytes(stamped.packet)
                 is_keyframe = stamped.packet.is_keyframe and not track.is_audio
                 if is_keyframe:

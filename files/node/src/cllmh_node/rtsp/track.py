@@ -49,13 +49,18 @@ class Track:
         self._backlog_bytes = 0
         self._last: tuple[int, int] | None = None
 
-    def put(self, packet: Packet[Stream], *, is_live: bool) -> Iterator[Stamped]:
-        """Yield what is complete with this packet; `is_live`: it was just sent, and has not waited in a buffer."""
+    def put(self, packet: Packet[Stream], *, is_live: bool, is_held: bool = False) -> Iterator[Stamped]:
+        """Yield what is complete with this packet.
+
+        `is_live`: it was just sent, and has not waited in a buffer. `is_held`: it came seconds ago, and nothing after
+        it: when it is read says nothing about when it was sent.
+        """
         for stamped in self._stamp(packet, time.monotonic(), time.time()):
             # By the decoding time, which runs on where B-frames are shown out of order.
             stream_s = stamped.dts * self._tick_s
             if self._clock is not None:
-                self._clock.observe(stream_s, stamped.arrived_at)
+                if not is_held:
+                    self._clock.observe(stream_s, stamped.arrived_at)
                 stamped.at = self._clock.at(stream_s)
                 yield stamped
                 continue

@@ -194,6 +194,9 @@ def test_a_picture_that_stops_is_noticed_after_five_seconds(
         with site.recording():
             line = wait_for(lambda: site.events("camera_lost", "yard"), 40)[0]
     assert "no picture for 5 s" in line
+    (gap,) = site.rows("gaps")
+    silent_s = datetime.fromisoformat(line.split()[0]) - datetime.fromisoformat(gap["start"])
+    assert 4 < silent_s.total_seconds() < 8
 
 
 def test_a_wrong_password_is_said_once_and_never_shown(

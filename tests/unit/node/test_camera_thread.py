@@ -78,7 +78,7 @@ def test_a_picture_that_stops_while_sound_goes_on_that_clips_cannot_hold_is_a_lo
     with running(dvr) as port:
         camera = Watched(tmp_path, port, caplog, mode="continuous")
         with camera.recording():
-            assert camera.event("camera_lost")["text"] == "no picture for 1 s, only other tracks"
+            assert "has sent no picture for 1 s, only other tracks" in camera.event("camera_lost")["text"]
             assert camera.event("audio_dropped")["codec"] == "pcm_alaw"
             dvr.schedules.clear()
             camera.event("camera_returned")
@@ -103,7 +103,7 @@ def test_a_picture_that_stops_while_a_second_one_goes_on_is_a_lost_camera(
     with running(dvr) as port:
         camera = Watched(tmp_path, port, caplog)
         with camera.recording():
-            assert camera.event("camera_lost")["text"] == "no picture for 1 s, only other tracks"
+            assert "has sent no picture for 1 s, only other tracks" in camera.event("camera_lost")["text"]
     assert camera.pipeline.counters.frames <= 30  # of the first track alone
 
 

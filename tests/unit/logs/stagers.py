@@ -1,14 +1,11 @@
-"""The stagers of playbooks/artifacts as modules, and a release page on this machine for them."""
+"""The stagers of playbooks/artifacts as modules."""
 
 from __future__ import annotations
 
-import http.server
 import importlib.util
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -28,20 +25,3 @@ def loaded(name: str) -> Iterator[ModuleType]:
         yield module
     finally:
         sys.path.remove(str(FOLDER))
-
-
-class _SilentHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Stay silent."""
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve the files of a folder; yield the address."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_SilentHandler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()

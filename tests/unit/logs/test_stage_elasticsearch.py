@@ -14,7 +14,8 @@ from types import ModuleType
 import pytest
 import yaml
 
-from unit.logs.stagers import loaded, served
+from served_folder import served
+from unit.logs.stagers import loaded
 
 OFFICIAL = "elasticsearch-9.2.0-linux-x86_64.tar.gz"
 NO_RELEASE = "http://127.0.0.1:9"

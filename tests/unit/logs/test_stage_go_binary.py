@@ -12,7 +12,8 @@ from types import ModuleType
 import pytest
 import yaml
 
-from unit.logs.stagers import loaded, served
+from served_folder import served
+from unit.logs.stagers import loaded
 
 ROOT = Path(__file__).parents[3]
 STAND_IN = "#!/bin/sh\necho 'loki, version 3.7.6 (a stand-in)'\n"
